@@ -1,0 +1,66 @@
+// Package lockdb is the vault: what must outlive a crash, durable before anybody is told.
+package lockdb
+
+import (
+	"context"
+	"time"
+
+	"dittofs/gateway/lock"
+)
+
+// Range is an NLM lock on record, or a byte range of a durable open.
+type Range struct {
+	Key       lock.Key
+	Owner     lock.Owner
+	Open      uint64 // SMB: the durable open it belongs to
+	Offset    uint64
+	Length    uint64
+	Exclusive bool
+	Path      string
+	User      string
+	Since     time.Time
+}
+
+// Open is a durable open on record, with the lease it holds.
+type Open struct {
+	Request lock.OpenRequest
+	Rights  lock.Rights
+	Epoch   uint16
+	Since   time.Time
+}
+
+// Host is an NSM registration: a client whose reboot frees its locks, and who is told of ours.
+type Host struct {
+	Name    string // caller_name
+	Address string
+	State   int32 // the client's state, as it told us
+	Since   time.Time
+}
+
+// Start is what the last run left.
+type Start struct {
+	Epoch  uint64 // this run's, one higher than the last
+	Clean  bool   // the last run ended with Close
+	NSM    int32  // this run's NSM state number: odd, higher than any before
+	Ranges []Range
+	Opens  []Open
+	Hosts  []Host
+}
+
+// Vault is the record as the counter writes it. Append fixes the order; Wait returns when everything up to seq is durable. Many
+// appends share one sync. After an error nothing more is accepted: the counter refuses from then on.
+type Vault interface {
+	Append(ops ...Op) (seq uint64)
+	Wait(ctx context.Context, seq uint64) error
+	// Close writes the clean-stop mark.
+	Close() error
+}
+
+// Op puts or deletes one record; exactly one of Range, Open and Host is set. Ranges are identified by key, owner, open, offset,
+// length and kind; opens by owner and number; hosts by name.
+type Op struct {
+	Delete bool
+	Range  *Range
+	Open   *Open
+	Host   *Host
+}

@@ -1,0 +1,288 @@
+package lock
+
+import (
+	"context"
+	"time"
+)
+
+// Manager is a seat at the counter: the verbs that each door asks. The gateway's own lockmgr implements it in the same process,
+// gateway/ipc.Client over a daemon's hatch; neither door nor test can tell them apart.
+//
+// No verb waits for other holders. A request that may wait carries a Ticket, a number that the door chooses (unique among the seat's
+// waiting tickets, never 0); the answer is then Blocked, and one Event{Answer} with that ticket ends it. Ticket 0 means: do not wait.
+// The event may arrive before the verb's own return. Package gateway/lock/seat turns tickets into calls that block.
+//
+// A returned error means that the counter could not be asked (connection lost, context ended) and that nothing is known; every
+// decision is an Outcome. What was Granted is durable, where it must be, before it is returned.
+type Manager interface {
+	// Open admits an open: share modes first, then caching rights. [MS-FSA] 2.1.5.1.2.
+	Open(ctx context.Context, r OpenRequest) (OpenResult, error)
+	// Close ends an open with its ranges, its waiting tickets and, with the last open of its key, its lease.
+	Close(ctx context.Context, r CloseRequest) (CloseResult, error)
+
+	// Access admits one operation and, once Granted, holds back whatever that operation would have broken until Done(r.ID).
+	Access(ctx context.Context, r AccessRequest) (Result, error)
+	// Done ends an Access. changed tells the counter that the file or directory did change, so that caches elsewhere are told.
+	Done(ctx context.Context, id uint64, changed bool) error
+
+	// Lock asks for a byte range; an NLM or local request replaces what its owner held there.
+	Lock(ctx context.Context, r LockRequest) (Result, error)
+	// Unlock frees a range: exactly (SMB) or whatever the owner holds within (NLM, local). It frees nothing of others and never waits.
+	Unlock(ctx context.Context, r LockRequest) (Result, error)
+	// Test answers what Lock without a ticket would answer, and changes nothing.
+	Test(ctx context.Context, r LockRequest) (Result, error)
+	// Cancel withdraws a waiting ticket. Granted means it had been granted already and stays so; NLM's CANCEL then unlocks.
+	Cancel(ctx context.Context, ticket uint64) (Outcome, error)
+	// CancelLock withdraws the waiting lock that NLM's CANCEL describes by its arguments.
+	CancelLock(ctx context.Context, r LockRequest) (Outcome, error)
+
+	// Acknowledge answers a break with the rights that are kept. [MS-SMB2] 3.3.5.22.
+	Acknowledge(ctx context.Context, a Ack) (Outcome, error)
+	// Disposition marks or unmarks the file as delete pending. [MS-FSA] 2.1.5.15.3.
+	Disposition(ctx context.Context, open uint64, pending bool) (Outcome, error)
+
+	// Forget ends everything that a client holds: FREE_ALL, SM_NOTIFY from a rebooted host, an SMB client that logged off.
+	Forget(ctx context.Context, c Client) error
+	// Changed tells the other doors that a name or a file changed, for their caches and for CHANGE_NOTIFY.
+	Changed(ctx context.Context, c Change) error
+	// List returns what is held, for people.
+	List(ctx context.Context, f Filter) (Snapshot, error)
+}
+
+// OpenRequest asks for an open. Open is chosen by the door: unique in its seat for as long as the open lives, never 0.
+type OpenRequest struct {
+	Open          uint64
+	Ticket        uint64 // 0: refuse instead of waiting for a break
+	Key           Key
+	FH            []byte // instead of Key, from a door that cannot resolve handles: an NFS file handle
+	Owner         Owner
+	Directory     bool
+	Access        Access
+	Share         Share
+	Overwrite     bool // SUPERSEDE, OVERWRITE, O_TRUNC: breaks to none
+	DeleteOnClose bool
+
+	Kind      CacheKind
+	LeaseKey  GUID
+	ParentKey GUID // V2: the parent directory's lease key, whose lease this open's change of the directory does not break; zero: none
+	Rights    Rights
+	Epoch     uint16 // V2: the client's epoch
+
+	Durable    time.Duration // how long the open outlives its connection; 0: not durable
+	CreateGuid GUID          // V2 durable
+	Private    []byte        // what the door needs to bring a durable open back; at most 4 KiB, stored as it is
+	Path       string        // for people: relative to the export
+	User       string        // for people
+	Reclaim    bool          // the door held this before the gateway restarted
+}
+
+// OpenResult answers Open.
+type OpenResult struct {
+	Outcome  Outcome
+	Rights   Rights // what was granted; at most what was asked
+	Epoch    uint16
+	Breaking bool    // the lease is already breaking: LEASE_BREAK_IN_PROGRESS, [MS-SMB2] 2.2.14.2.10
+	Holder   *Holder // who stood in the way
+}
+
+// CloseRequest ends an open. Keep leaves a durable open to its timeout instead.
+type CloseRequest struct {
+	Open uint64
+	Keep bool
+}
+
+// CloseResult answers Close. Delete tells the door that this was the last open of a file that is delete pending: it removes the name now.
+type CloseResult struct {
+	Outcome Outcome
+	Delete  bool
+}
+
+// AccessRequest announces one operation. ID is chosen by the door like an open's number.
+type AccessRequest struct {
+	ID        uint64
+	Ticket    uint64
+	Key       Key
+	FH        []byte
+	Owner     Owner
+	Open      uint64 // the open that it happens under, whose lease key it never breaks; 0: none
+	ParentKey GUID   // OpChangeDir: a directory lease with this key (and the owner's ClientGuid) stays
+	Op        Op
+	Offset    uint64
+	Length    uint64
+}
+
+// LockRequest asks for, tests, frees or cancels a range. Length 0 is to the end of file for NLM and local, a zero-byte lock for SMB.
+type LockRequest struct {
+	Ticket    uint64
+	Key       Key
+	FH        []byte
+	Owner     Owner
+	Open      uint64 // SMB: the open, whose end frees the range
+	Offset    uint64
+	Length    uint64
+	Exclusive bool
+	Reclaim   bool
+	Flock     bool   // local flock(2): a whole-file lock in a space of its own
+	Watch     string // NLM: the client's address, to be monitored by NSM from the first lock on
+	NSMState  int32  // NLM: the client's NSM state
+	Path      string // for people
+	User      string
+}
+
+// Result answers Access, Lock, Unlock and Test.
+type Result struct {
+	Outcome Outcome
+	Holder  *Holder // who stood in the way, where known
+}
+
+// Holder is who stands in the way, and with what.
+type Holder struct {
+	Owner     Owner
+	Exclusive bool
+	Offset    uint64
+	Length    uint64 // 0: to the end of file
+	Access    Access // an open's
+	Share     Share
+	Rights    Rights
+}
+
+// Ack is a lease or oplock break acknowledgement.
+type Ack struct {
+	Client   GUID   // ClientGuid
+	LeaseKey GUID   // a lease's
+	Open     uint64 // an oplock's; 0 for a lease
+	Keep     Rights
+}
+
+// Event comes from the counter to a door; exactly one field is set.
+type Event struct {
+	Answer *Answer
+	Break  *Break
+	Change *Change
+	Watch  *Watch
+}
+
+// Answer ends a ticket. An NLM ticket that was Granted is released again unless the door confirms it with Cancel's opposite, Lock's own
+// retransmission, or keeps silent; a door that cannot deliver it calls Unlock.
+type Answer struct {
+	Ticket   uint64
+	Outcome  Outcome
+	Rights   Rights // an Open's
+	Epoch    uint16
+	Breaking bool
+	Holder   *Holder
+}
+
+// Break tells a holder that caching rights go. [MS-SMB2] 3.3.4.6, 3.3.4.7.
+type Break struct {
+	Key         Key
+	Client      GUID
+	LeaseKey    GUID
+	Kind        CacheKind
+	Open        uint64 // an oplock's open, or some open of the lease
+	From, To    Rights
+	Epoch       uint16 // V2: the new epoch
+	AckRequired bool
+}
+
+// Action is what happened to a name, [MS-FSCC] 2.7.1.
+type Action uint8
+
+// Actions, with the wire's values.
+const (
+	Added Action = iota + 1
+	Removed
+	Modified
+	RenamedOld
+	RenamedNew
+)
+
+// Change tells that a file, or a name in a directory, changed. [MS-SMB2] 2.2.35 names the filter bits.
+type Change struct {
+	Key    Key    // the file; zero when not known
+	Dir    Key    // the directory that holds the name; zero when not known
+	Name   string // in Dir; for RenamedOld and RenamedNew in turn
+	Action Action
+	Filter uint32 // FILE_NOTIFY_CHANGE_* that it counts as
+	By     Door   // the door that made it, which is not told
+	Data   bool   // the file's contents changed, not only attributes or names
+}
+
+// Watch tells statd to monitor a host, or to stop.
+type Watch struct {
+	Host    string // caller_name
+	Address string
+	Stop    bool
+}
+
+// Filter selects what List returns; zero values select all.
+type Filter struct {
+	Path   string
+	Client string
+	User   string
+	Door   Door
+	Key    Key
+}
+
+// Snapshot is what is held at one moment, for people: each file by itself is consistent.
+type Snapshot struct {
+	Files []FileState
+	Grace time.Duration // how long grace still runs; 0: no grace
+	Epoch uint64
+}
+
+// FileState is one file's holders.
+type FileState struct {
+	Key           Key
+	Path          string
+	Opens         []OpenState
+	Ranges        []RangeState
+	Leases        []LeaseState
+	Waiters       []WaiterState
+	DeletePending bool
+}
+
+// OpenState is one open.
+type OpenState struct {
+	Open         uint64
+	Owner        Owner
+	User         string
+	Access       Access
+	Share        Share
+	Durable      bool
+	Disconnected bool
+	Since        time.Time
+}
+
+// RangeState is one byte range that is held. Length 0 is to the end of file, but for SMB, where it is a zero-byte lock.
+type RangeState struct {
+	Owner     Owner
+	User      string
+	Offset    uint64
+	Length    uint64
+	Exclusive bool
+	Flock     bool
+	Unclaimed bool // restored, and not yet reclaimed in this grace period
+	Since     time.Time
+}
+
+// LeaseState is one lease or oplock.
+type LeaseState struct {
+	Client   GUID
+	LeaseKey GUID
+	Kind     CacheKind
+	Rights   Rights
+	Breaking bool
+	To       Rights
+	Epoch    uint16
+	Since    time.Time
+}
+
+// WaiterState is one who waits, and for whom.
+type WaiterState struct {
+	Ticket uint64
+	Owner  Owner
+	What   string // "lock 0-9 exclusive", "open", "write"
+	For    []Owner
+	Since  time.Time
+}
