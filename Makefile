@@ -1,0 +1,56 @@
+# make build | run | test | check | deb | rpm | vm-test | fuzz | install
+SHELL   := /bin/bash
+VERSION ?= 0.1.0
+DAEMONS := gateway fusefs lockd statd smbd
+LDFLAGS := -s -w -X dittofs/gateway/daemon.Version=$(VERSION)
+TOOL    := go tool -modfile=packaging/tools/go.mod
+
+# What the tests and `make run` need besides Go, as COMMAND=PACKAGE of Debian and Ubuntu.
+NEED_RUN  := fusermount3=fuse3
+NEED_TEST := $(NEED_RUN) smbclient=smbclient nfs-cp=libnfs-utils rpcbind=rpcbind ip=iproute2 gcc=gcc
+
+.PHONY: build run test check deb rpm vm-test fuzz generate clean need-run need-test
+build:
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/dittofs ./gateway/admin
+	for d in $(DAEMONS); do CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/dittofs-$$d ./$$d || exit 1; done
+
+# A first try: the whole gateway in the foreground on ./demo. Needs root.
+run: need-run build
+	@mkdir -p demo
+	exec bin/dittofs up ./demo $(ARGS)
+
+need-run need-test: need-%:
+	@packaging/scripts/need $(if $(filter test,$*),$(NEED_TEST),$(NEED_RUN))
+
+# Builds the programs and runs every test; those in packaging/check start the programs and meet them with real clients. Needs root.
+test: need-test build
+	go vet ./...
+	DITTOFS_BIN=$(CURDIR)/bin go test -timeout 12m ./...
+
+# What does not run the programs: form, vet, staticcheck, floors, man pages.
+check:
+	@test -z "$$(gofmt -l gateway fusefs lockd statd smbd packaging)" || { gofmt -l gateway fusefs lockd statd smbd packaging; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	go test ./gateway -run Floors
+	go run ./packaging/man -out dist/man
+
+deb rpm: build
+	@mkdir -p dist
+	go run ./packaging/man -out dist/man
+	VERSION=$(VERSION) $(TOOL) nfpm package -f packaging/nfpm.yaml -p $@ -t dist/
+
+# Real kernel NFS and CIFS clients and systemd, in booted virtual machines. Minutes; needs root.
+vm-test: deb
+	packaging/check/vm/test
+
+# One million executions over all fuzz targets, in turn.
+fuzz:
+	packaging/scripts/fuzz $(or $(N),20000)x
+
+generate:
+	go generate ./...
+
+clean:
+	rm -rf bin dist
