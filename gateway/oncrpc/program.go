@@ -1,3 +1,9 @@
+// Package oncrpc is ONC RPC version 2, RFC 5531: messages, record marking, programs as tables, a server and a client for TCP, UDP and
+// Unix sockets, and the duplicate request cache. Package rpcbind beneath it is RFC 1833.
+//
+// What a handler decodes aliases the record that it came in; the record stays until the reply is sent. A handler may keep nothing of it.
+//
+// Lock order: conn.write and cache.mu are leaves; neither is held while a handler runs.
 package oncrpc
 
 import (
@@ -19,6 +25,9 @@ type Program struct {
 // Proc is one procedure.
 type Proc struct {
 	Name string
+	// Once marks a procedure that must not run twice for one call (REMOVE, RENAME, LOCK, …): a retransmission gets the first reply again
+	// from the duplicate request cache, and is dropped while the first still runs.
+	Once bool
 	// Call decodes the arguments, does the work and encodes the results.
 	Call func(ctx context.Context, c *Call, args, res *xdr.Stream) error
 }
@@ -33,6 +42,13 @@ type Call struct {
 	Remote    netip.AddrPort
 	Local     netip.AddrPort
 	UDP       bool
+
+	// Tail, where the handler sets it, is sent behind the results without being copied, padded to four bytes: the data of a READ,
+	// whose length the results have just told as their last word (in a result's XDR, Uint32 instead of Opaque). Never in a Once procedure.
+	Tail []byte
+	// Release, where the handler sets it, is called once, after the reply was handed to the socket or dropped: until then Tail is the
+	// server's. It must not block.
+	Release func()
 }
 
 // AuthSys is authsys_parms, RFC 5531 Appendix A.
