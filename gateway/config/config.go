@@ -132,7 +132,7 @@ func Load(path string) (*Config, error) {
 		}
 		c.Exports = append(before, c.Exports...)
 	}
-	return c, c.check(path)
+	return c, c.Check(path)
 }
 
 func (c *Config) read(path string) error {
@@ -157,8 +157,8 @@ func (c *Config) read(path string) error {
 	return nil
 }
 
-// check refuses what no daemon could serve, and fills in names.
-func (c *Config) check(path string) error {
+// Check refuses what no daemon could serve, and fills in names; errors begin with path.
+func (c *Config) Check(path string) error {
 	one := func(key, value string, of ...string) error {
 		for _, v := range of {
 			if v == value {
