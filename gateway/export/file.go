@@ -1,0 +1,303 @@
+package export
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/lock"
+)
+
+// File is one file of an export, open as a place. Whoever got it calls Release once; until then its descriptors stay.
+type File struct {
+	Key lock.Key
+
+	export *Export
+	tree   *File // the root directory of the tree that it was opened in, with a reference; itself for that root
+	isRoot bool
+	handle kernelHandle
+	fh     []byte // sealed
+	fd     int    // O_PATH, but for a root directory, which is open for reading
+
+	serial sync.Mutex // Lock
+
+	mu   sync.Mutex // guards the fields below
+	data [2]int     // opened for reading, for reading and writing; 0: not yet
+	may  verdict
+
+	// Guarded by cache.mu.
+	refs       int
+	cached     bool
+	fds        int
+	tick       uint64
+	prev, next *File
+}
+
+// tick is longer than any kernel's clock tick.
+const tick = 50 * time.Millisecond
+
+// verdict remembers that the kernel let a user do something, as long as the file's ctime stands.
+type verdict struct {
+	cred  Cred
+	mode  uint32
+	ctime Time
+}
+
+// newFile makes a File of fd, which becomes its own, with one reference and outside the cache.
+func (s *Set) newFile(e *Export, fd int, k *kernelHandle) (*File, error) {
+	a, err := Stat(fd)
+	if err == nil {
+		var key lock.Key
+		if key, err = keyOf(fd, k, a.Ino); err == nil {
+			f := &File{Key: key, export: e, handle: *k, fd: fd, fh: s.seal(make([]byte, 0, handleHead+int(k.n)+macLen), e.id, k), refs: 1, fds: 1}
+			f.tree = f
+			return f, nil
+		}
+	}
+	unix.Close(fd)
+	return nil, err
+}
+
+// adopt makes a File of fd, an O_PATH descriptor in root's tree, or returns the one that the cache has; fd is the Set's.
+func (s *Set) adopt(root *File, fd int, k *kernelHandle) (*File, error) {
+	f, err := s.newFile(root.export, fd, k)
+	if err != nil {
+		return nil, err
+	}
+	f.tree = root
+	root.hold()
+	return s.cache.put(f), nil
+}
+
+// adoptFd is adopt for a descriptor whose handle is not yet known.
+func (f *File) adoptFd(fd int) (*File, error) {
+	k, err := kernelHandleOf(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	if k == f.tree.handle {
+		unix.Close(fd)
+		f.tree.hold()
+		return f.tree, nil
+	}
+	s := f.export.set
+	var b [HandleMax]byte
+	if g := s.cache.find(f.tree, &k, b[:0]); g != nil {
+		unix.Close(fd)
+		return g, nil
+	}
+	return s.adopt(f.tree, fd, &k)
+}
+
+func (f *File) hold() {
+	c := &f.export.set.cache
+	c.mu.Lock()
+	f.refs++
+	c.mu.Unlock()
+}
+
+// Release gives the file back.
+func (f *File) Release() { f.export.set.cache.release(f) }
+
+// Export is where the file was reached.
+func (f *File) Export() *Export { return f.export }
+
+// FH is the sealed file handle. It is not to be changed.
+func (f *File) FH() []byte { return f.fh }
+
+// Fd is the O_PATH descriptor: for Stat, KeyOf, OpenAt and their like. It is the File's.
+func (f *File) Fd() int { return f.fd }
+
+// IsRoot reports whether it is the export's root directory.
+func (f *File) IsRoot() bool { return f.isRoot }
+
+// Lock begins a critical section of this file among the callers in this process: attributes before and after an operation.
+func (f *File) Lock() { f.serial.Lock() }
+
+// Unlock ends it.
+func (f *File) Unlock() { f.serial.Unlock() }
+
+// Lock2 begins the critical section of two directories, in the order of their keys, and returns its end.
+func Lock2(a, b *File) (unlock func()) {
+	if a.Key == b.Key {
+		a.Lock()
+		return a.Unlock
+	}
+	x, y := a.Key, b.Key
+	if x.FSID > y.FSID || x.FSID == y.FSID && (x.Ino > y.Ino || x.Ino == y.Ino && x.Gen > y.Gen) {
+		a, b = b, a
+	}
+	a.Lock()
+	b.Lock()
+	return func() { b.Unlock(); a.Unlock() }
+}
+
+// Stat is statx(2). A file whose last name is gone is ErrStale, even while somebody has it open.
+func (f *File) Stat() (Attr, error) {
+	a, err := Stat(f.fd)
+	if err == nil && a.Nlink == 0 {
+		f.export.set.cache.remove(f)
+		err = ErrStale
+	}
+	return a, err
+}
+
+// Path is for people: relative to the export, "." for its root, "" where the kernel knows no path.
+func (f *File) Path() string {
+	if f.isRoot {
+		return "."
+	}
+	p, err := os.Readlink(procPath(f.fd))
+	p = strings.TrimPrefix(p, "/")
+	if err != nil || p == "" || strings.HasSuffix(p, " (deleted)") {
+		return ""
+	}
+	return p
+}
+
+// Lookup opens name in the directory as c; "." is the directory, ".." its parent, and the root's parent is the root.
+func (f *File) Lookup(c Cred, name string) (*File, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	if name == "." || name == ".." && f.isRoot {
+		a, err := f.Stat()
+		if err == nil && !a.IsDir() {
+			err = unix.ENOTDIR
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.hold()
+		return f, nil
+	}
+	fd := -1
+	err := As(c, func() (err error) {
+		if name == ".." {
+			// The tree's mount begins at its root, so ".." ends there; a directory that was moved out of it has no parent. path_resolution(7).
+			fd, err = unix.Openat(f.fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			return err
+		}
+		fd, err = openat2(f.fd, name, unix.O_PATH, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.adoptFd(fd)
+}
+
+// Walk is Lookup of a path of several names beneath the directory.
+func (f *File) Walk(c Cred, path string) (*File, error) {
+	fd := -1
+	err := As(c, func() (err error) {
+		fd, err = OpenBeneath(f.fd, path, unix.O_PATH, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f.adoptFd(fd)
+}
+
+// Create makes a regular file that was not there, as c, and returns it with a descriptor that reads and writes it (close it).
+func (f *File) Create(c Cred, name string, mode uint32) (g *File, fd int, err error) {
+	if err := entryName(name); err != nil {
+		return nil, -1, err
+	}
+	err = As(c, func() (err error) {
+		fd, err = openat2(f.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mode)
+		return err
+	})
+	if err != nil {
+		return nil, -1, err
+	}
+	place, err := unix.Open(procPath(fd), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err == nil {
+		if g, err = f.adoptFd(place); err == nil {
+			return g, fd, nil
+		}
+	}
+	unix.Close(fd)
+	return nil, -1, err
+}
+
+// Data returns a descriptor, the File's own, for reading or for reading and writing a regular file or reading a directory. It is opened
+// as the superuser: ask May first.
+func (f *File) Data(write bool) (int, error) {
+	i, flags := 0, unix.O_RDONLY
+	if write {
+		i, flags = 1, unix.O_RDWR
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fd := f.data[i]; fd > 0 {
+		return fd, nil
+	}
+	if f.data[1] > 0 {
+		return f.data[1], nil
+	}
+	fd, err := Reopen(f.fd, flags)
+	if err != nil {
+		return -1, err
+	}
+	f.data[i] = fd
+	f.export.set.cache.opened(f)
+	return fd, nil
+}
+
+// May asks whether c may R_OK, W_OK, X_OK the file whose attributes were just read. The kernel decides; that it agreed is remembered
+// until the file's ctime moves, as each change of owner, mode or ACL moves it.
+func (f *File) May(c Cred, mode uint32, a *Attr) error {
+	f.mu.Lock()
+	known := f.may.mode == mode && f.may.ctime == a.Ctime && f.may.cred.Equal(c)
+	f.mu.Unlock()
+	if known && mode != 0 {
+		return nil
+	}
+	if err := As(c, func() error { return MayAccess(f.fd, mode) }); err != nil {
+		return err
+	}
+	// Before Linux 6.13 two changes within a clock tick have one ctime.
+	if time.Since(a.Ctime.Time()) < tick {
+		return nil
+	}
+	c.Groups = append([]uint32(nil), c.Groups...)
+	f.mu.Lock()
+	f.may = verdict{c, mode, a.Ctime}
+	f.mu.Unlock()
+	return nil
+}
+
+// Sync makes the file, or a directory's names, durable with all attributes.
+func (f *File) Sync(a *Attr) error {
+	if !a.IsRegular() && !a.IsDir() {
+		// Opening a device or a FIFO may have effects; the file system as a whole can be asked.
+		return unix.Syncfs(f.tree.fd)
+	}
+	fd, err := f.Data(false)
+	if err != nil {
+		return err
+	}
+	return unix.Fsync(fd)
+}
+
+func (f *File) String() string { return f.Key.String() + " fd " + strconv.Itoa(f.fd) }
+
+// closeAll closes the descriptors; nobody has the file any more.
+func (f *File) closeAll() {
+	unix.Close(f.fd)
+	for _, fd := range f.data {
+		if fd > 0 {
+			unix.Close(fd)
+		}
+	}
+	if f.tree != f {
+		f.tree.Release()
+	}
+}
