@@ -1,0 +1,203 @@
+package oncrpc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	recordTimeout = time.Minute // for the rest of a record once it has begun, and for a client to take a reply
+	drain         = 5 * time.Second
+)
+
+// ServeTCP answers the connections of l, a TCP or Unix listener, until ctx ends; then it waits a little for the calls that run.
+// It closes l.
+func (s *Server) ServeTCP(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer l.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			// Out of descriptors, or the peer was gone before it was accepted: the others go on.
+			s.log.Warn("accept", "listener", l.Addr(), "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
+		}
+		select {
+		case s.conns <- struct{}{}:
+		default:
+			if s.quiet.allow(addrPort(nc.RemoteAddr()).Addr()) {
+				s.log.Warn("too many connections", "from", nc.RemoteAddr(), "limit", s.cfg.MaxConns)
+			}
+			nc.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer func() { <-s.conns }()
+			s.metrics.connections.Inc()
+			defer s.metrics.connections.Dec()
+			s.serveConn(ctx, nc)
+		})
+	}
+}
+
+// conn is one connection. Its calls run in parallel, its replies leave one by one.
+type conn struct {
+	net.Conn
+	server *Server
+	calls  atomic.Int32
+	write  sync.Mutex // held while a reply is written
+}
+
+func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
+	c := &conn{Conn: nc, server: s}
+	defer nc.Close()
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		nc.SetReadDeadline(time.Unix(1, 0)) // no more calls; those that run may end
+		time.AfterFunc(drain, func() { cancel(); nc.Close() })
+	})
+	defer stop()
+	var wg sync.WaitGroup
+	err := c.read(ctx, running, &wg)
+	if ctx.Err() == nil {
+		// A caller that went away neither grants nor forces anything.
+		cancel()
+		if err != io.EOF && err != errIdle {
+			s.metrics.bad.Inc()
+			s.log.Warn("connection closed", "from", nc.RemoteAddr(), "listener", nc.LocalAddr(), "err", err)
+		}
+	}
+	wg.Wait()
+}
+
+var errIdle = errors.New("oncrpc: idle")
+
+// read takes calls off the connection until it ends, is idle too long, or sends what is no call.
+func (c *conn) read(ctx, running context.Context, wg *sync.WaitGroup) error {
+	s := c.server
+	limit := s.cfg.MaxInFlight
+	if limit <= 0 {
+		limit = 64
+	}
+	slots := make(chan struct{}, limit)
+	remote, local := addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
+	in := bufio.NewReaderSize(c.Conn, smallRecord)
+	var known credentials
+	for {
+		if err := c.await(ctx, in); err != nil {
+			return err
+		}
+		x := s.exchange()
+		c.SetReadDeadline(time.Now().Add(recordTimeout))
+		err := x.record.read(in, s.cfg.MaxRecord)
+		if err != nil {
+			x.free()
+			return err
+		}
+		x.Remote, x.Local = remote, local
+		ready, err := x.admit(&known)
+		if err != nil {
+			x.free()
+			return err
+		}
+		if !ready {
+			c.reply(x)
+			x.free()
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			x.free()
+			return ctx.Err()
+		}
+		c.calls.Add(1)
+		wg.Go(func() {
+			defer func() { c.calls.Add(-1); <-slots }()
+			defer x.free()
+			if x.run(running) {
+				c.reply(x)
+			}
+		})
+	}
+}
+
+// await waits for the first byte of a record. io.EOF is a client that ended properly, errIdle one that has been silent too long.
+func (c *conn) await(ctx context.Context, in *bufio.Reader) error {
+	for {
+		if in.Buffered() == 0 {
+			c.SetReadDeadline(time.Now().Add(c.server.cfg.IdleTimeout))
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		_, err := in.Peek(1)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && c.calls.Load() > 0:
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return errIdle
+		case errors.Is(err, net.ErrClosed), isReset(err):
+			return io.EOF
+		}
+		return err
+	}
+}
+
+var padding [3]byte
+
+// reply writes x.out and the tail as one record in one system call. A client that does not take it loses its connection.
+func (c *conn) reply(x *exchange) {
+	pad := -len(x.Tail) & 3
+	markRecord(x.out, len(x.out)-4+len(x.Tail)+pad)
+	c.write.Lock()
+	defer c.write.Unlock()
+	c.SetWriteDeadline(time.Now().Add(recordTimeout))
+	var err error
+	if len(x.Tail) == 0 {
+		_, err = c.Write(x.out)
+	} else {
+		x.vec = [3][]byte{x.out, x.Tail, padding[:pad]}
+		b := net.Buffers(x.vec[:])
+		_, err = b.WriteTo(c.Conn)
+	}
+	if err != nil {
+		c.Close()
+	}
+}
+
+// addrPort is a's address, or zero for a Unix socket.
+func addrPort(a net.Addr) netip.AddrPort {
+	var ap netip.AddrPort
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		ap = a.AddrPort()
+	case *net.UDPAddr:
+		ap = a.AddrPort()
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
