@@ -50,6 +50,9 @@ type verdict struct {
 // newFile makes a File of fd, which becomes its own, with one reference and outside the cache.
 func (s *Set) newFile(e *Export, fd int, k *kernelHandle) (*File, error) {
 	a, err := Stat(fd)
+	if err == nil && a.Nlink == 0 {
+		err = ErrStale
+	}
 	if err == nil {
 		var key lock.Key
 		if key, err = keyOf(fd, k, a.Ino); err == nil {
