@@ -66,6 +66,9 @@ func NewClient(nc net.Conn) *Client {
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
+// RemoteAddr is the address that is called.
+func (c *Client) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+
 // LocalAddr is the address that calls leave from.
 func (c *Client) LocalAddr() netip.AddrPort { return addrPort(c.conn.LocalAddr()) }
 
