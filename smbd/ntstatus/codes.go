@@ -61,6 +61,7 @@ const (
 	DiskFull                         Status = 0xC000007F
 	InsufficientResources            Status = 0xC000009A
 	MediaWriteProtected              Status = 0xC00000A2
+	BadImpersonationLevel            Status = 0xC00000A5
 	PipeNotAvailable                 Status = 0xC00000AC
 	InvalidPipeState                 Status = 0xC00000AD
 	PipeBusy                         Status = 0xC00000AE
@@ -112,7 +113,7 @@ const (
 	NotAReparsePoint                 Status = 0xC0000275
 	IOReparseTagInvalid              Status = 0xC0000276
 	IOReparseTagNotHandled           Status = 0xC0000279
-	ReparsePointNotResolved          Status = 0xC0000281
+	ReparsePointNotResolved          Status = 0xC0000280
 	ObjectIDNotFound                 Status = 0xC00002F0
 	NetworkSessionExpired            Status = 0xC000035C
 	DowngradeDetected                Status = 0xC0000388
@@ -188,6 +189,7 @@ var names = map[Status]string{
 	DiskFull:                         "STATUS_DISK_FULL",
 	InsufficientResources:            "STATUS_INSUFFICIENT_RESOURCES",
 	MediaWriteProtected:              "STATUS_MEDIA_WRITE_PROTECTED",
+	BadImpersonationLevel:            "STATUS_BAD_IMPERSONATION_LEVEL",
 	PipeNotAvailable:                 "STATUS_PIPE_NOT_AVAILABLE",
 	InvalidPipeState:                 "STATUS_INVALID_PIPE_STATE",
 	PipeBusy:                         "STATUS_PIPE_BUSY",
