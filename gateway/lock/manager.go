@@ -114,6 +114,7 @@ type AccessRequest struct {
 // LockRequest asks for, tests, frees or cancels a range. Length 0 is to the end of file for NLM and local, a zero-byte lock for SMB.
 type LockRequest struct {
 	Ticket    uint64
+	Try       bool // with a ticket: wait for breaks of leases only; a range that conflicts is Denied at once
 	Key       Key
 	FH        []byte
 	Owner     Owner
