@@ -1,0 +1,99 @@
+package check
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// kill -9 of each program, one at a time: it comes back by itself, and NLM locks that were held stay on the list and in force.
+func TestKilledDaemonsComeBack(t *testing.T) {
+	dir := tree(t)
+	write(t, filepath.Join(dir, "f"), "0123456789")
+	g := up(t, dir)
+	fh := g.nfs(t, 0).must("f")
+	if st := g.nlm(t, "client-c", 1).lock(fh, 0, 10, false, false); st != nlmGranted {
+		t.Fatalf("NLM LOCK: %d", st)
+	}
+	want := []listed{{Path: "f", Kind: "range", Protocol: "nlm", Owner: g.locks()[0].Owner, Mode: "exclusive", Length: 10}}
+
+	for _, name := range []string{"gateway", "fusefs", "lockd", "statd", "smbd"} {
+		old := g.pid(name)
+		if old == 0 {
+			t.Fatalf("dittofs-%s does not run", name)
+		}
+		began := time.Now()
+		syscall.Kill(old, syscall.SIGKILL)
+		back := false
+		for deadline := began.Add(20 * time.Second); !back && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			back = g.pid(name) != old && g.pid(name) != 0 && g.serving()
+		}
+		if !back {
+			t.Fatalf("dittofs-%s did not come back", name)
+		}
+		t.Logf("dittofs-%s was killed; every door answered again after %v", name, time.Since(began).Round(10*time.Millisecond))
+
+		if l := g.locks(); !slices.Equal(l, want) {
+			t.Errorf("after kill -9 of dittofs-%s: dittofs lock list says %+v, want %+v", name, l, want)
+		}
+		s, l := g.smb(t), local(t)
+		fid := s.do("open", args{"name": "f", "access": allAccess, "share": 7, "disposition": 1}).FID
+		if st := s.do("lock", args{"fid": fid, "offset": 5, "length": 1, "flags": smbLockExclusive | smbLockNow}).Status; st != lockNotGranted {
+			t.Errorf("after kill -9 of dittofs-%s: SMB LOCK in the range: %s", name, st)
+		}
+		fd := l.do("open", args{"name": filepath.Join(dir, "f"), "flags": os.O_RDWR}).FD
+		if e := l.do("lock", args{"fd": fd, "kind": "write", "start": 5, "length": 1}).Errno; e != "EAGAIN" {
+			t.Errorf("after kill -9 of dittofs-%s: fcntl in the range: %q", name, e)
+		}
+		if st := g.nlm(t, "client-d", 1).lock(fh, 5, 1, false, false); st != nlmDenied && !(name == "gateway" && st == nlmGrace) {
+			t.Errorf("after kill -9 of dittofs-%s: NLM LOCK in the range: %d", name, st)
+		}
+		s.do("close", args{"fid": fid})
+		if name == "gateway" {
+			// The client reclaims, as SM_NOTIFY asks of it; with that every client on record has, and grace ends early.
+			if st := g.nlm(t, "client-c", 1).lock(fh, 0, 10, false, true); st != nlmGranted {
+				t.Errorf("reclaim: %d", st)
+			}
+			if st := g.nlm(t, "client-d", 1).lock(fh, 50, 1, false, false); st != nlmGranted {
+				t.Errorf("NLM LOCK beside the range, after grace: %d", st)
+			}
+			g.nlm(t, "client-d", 1).unlock(fh, 50, 1)
+		}
+	}
+	if st := g.nlm(t, "client-c", 1).unlock(fh, 0, 10); st != nlmGranted {
+		t.Errorf("UNLOCK: %d", st)
+	}
+	if l := g.locks(); len(l) != 0 {
+		t.Errorf("unlocked; dittofs lock list says %+v", l)
+	}
+}
+
+// An SMB client that stays connected keeps its locks while the gateway is killed and comes back.
+func TestSMBLocksOutliveTheGateway(t *testing.T) {
+	dir := tree(t)
+	write(t, filepath.Join(dir, "f"), "0123456789")
+	g := up(t, dir)
+	s := g.smb(t)
+	fid := s.do("open", args{"name": "f", "access": allAccess, "share": 7, "disposition": 1}).FID
+	if st := s.do("lock", args{"fid": fid, "offset": 0, "length": 10, "flags": smbLockExclusive | smbLockNow}).Status; st != statusOK {
+		t.Fatalf("SMB LOCK: %s", st)
+	}
+	old := g.pid("gateway")
+	syscall.Kill(old, syscall.SIGKILL)
+	for deadline := time.Now().Add(20 * time.Second); g.pid("gateway") == old || !g.serving(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the gateway did not come back")
+		}
+	}
+	l := local(t)
+	fd := l.do("open", args{"name": filepath.Join(dir, "f"), "flags": os.O_RDWR}).FD
+	if e := l.do("lock", args{"fd": fd, "kind": "write", "start": 0, "length": 1}).Errno; e != "EAGAIN" {
+		t.Errorf("fcntl in the SMB range: %q", e)
+	}
+	if st := s.do("write", args{"fid": fid, "offset": 0, "data": "x"}).Status; st != statusOK {
+		t.Errorf("SMB WRITE by the holder: %s", st)
+	}
+}

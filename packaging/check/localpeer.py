@@ -1,0 +1,62 @@
+"""A local program for tests: one JSON command a line on standard input, one JSON answer a line on standard output.
+
+Commands: open name flags | close fd | lock fd kind start length [wait] | unlock fd start length | test fd start length |
+read fd offset length | write fd offset data. A refusal is {"errno": NAME}.
+"""
+import errno
+import fcntl
+import json
+import os
+import struct
+import sys
+
+
+def flock(fd, cmd, kind, start, length):
+    # struct flock of a 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
+    r = fcntl.fcntl(fd, cmd, struct.pack("hhqqi4x", kind, 0, start, length, 0))
+    return struct.unpack("hhqqi4x", r)
+
+
+KINDS = {"read": fcntl.F_RDLCK, "write": fcntl.F_WRLCK}
+
+
+def open_(name, flags):
+    return {"fd": os.open(name, getattr(os, flags) if isinstance(flags, str) else flags, 0o666)}
+
+
+def close(fd):
+    os.close(fd)
+    return {}
+
+
+def lock(fd, kind, start, length, wait=False):
+    flock(fd, fcntl.F_SETLKW if wait else fcntl.F_SETLK, KINDS[kind], start, length)
+    return {}
+
+
+def unlock(fd, start, length):
+    flock(fd, fcntl.F_SETLK, fcntl.F_UNLCK, start, length)
+    return {}
+
+
+def test(fd, start, length):
+    t = flock(fd, fcntl.F_GETLK, fcntl.F_WRLCK, start, length)
+    return {"free": t[0] == fcntl.F_UNLCK, "start": t[2], "length": t[3]}
+
+
+def read(fd, offset, length):
+    return {"data": os.pread(fd, length, offset).decode("latin-1")}
+
+
+def write(fd, offset, data):
+    return {"wrote": os.pwrite(fd, data.encode("latin-1"), offset)}
+
+
+for line in sys.stdin:
+    c = json.loads(line)
+    do = c.pop("do")
+    try:
+        a = globals()["open_" if do == "open" else do](**c)
+    except OSError as e:
+        a = {"errno": errno.errorcode[e.errno]}
+    print(json.dumps(a), flush=True)
