@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"dittofs/smbd/wire"
 )
 
 // MaxToken bounds a security blob, and so what an unauthenticated client makes us remember.
@@ -181,7 +183,7 @@ func (a *Acceptor) onNegotiate(token []byte) (state, []byte, error) {
 		{avNbComputerName, utf16le(c.name)},
 		{avDNSDomainName, utf16le(host)},
 		{avDNSComputerName, utf16le(host)},
-		{avTimestamp, filetime(time.Now())},
+		{avTimestamp, wire.AppendFiletime(nil, wire.FiletimeOf(time.Now()))},
 	}
 	a.flags = c.flags
 	a.negotiate = bytes.Clone(token)

@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
-	"time"
-	"unicode/utf16"
+
+	"dittofs/smbd/wire"
 )
 
 const signature = "NTLMSSP\x00"
@@ -161,7 +161,7 @@ func parseAuthenticate(b []byte) (*authenticateMessage, error) {
 		return b[off : off+n]
 	}
 	text := func(at int) string {
-		s, err := fromUTF16(field(at))
+		s, err := wire.String(field(at))
 		if err != nil {
 			fault = err
 		}
@@ -225,26 +225,4 @@ func netbios(s string) string {
 	return s
 }
 
-func filetime(t time.Time) []byte {
-	const epoch = 116444736000000000 // 1601 to 1970 in units of 100 ns
-	return binary.LittleEndian.AppendUint64(nil, uint64(t.UnixNano()/100+epoch))
-}
-
-func utf16le(s string) []byte {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s)) {
-		b = binary.LittleEndian.AppendUint16(b, u)
-	}
-	return b
-}
-
-func fromUTF16(b []byte) (string, error) {
-	if len(b)%2 != 0 {
-		return "", errors.New("half a UTF-16 character")
-	}
-	u := make([]uint16, len(b)/2)
-	for i := range u {
-		u[i] = binary.LittleEndian.Uint16(b[2*i:])
-	}
-	return string(utf16.Decode(u)), nil
-}
+func utf16le(s string) []byte { return wire.AppendUTF16(nil, s) }
