@@ -27,7 +27,9 @@ type File struct {
 
 	mu   sync.Mutex // guards the fields below
 	data [2]int     // opened for reading, for reading and writing; 0: not yet
-	may  verdict
+
+	verdicts    [4]verdict
+	nextVerdict int
 
 	// Guarded by cache.mu.
 	refs       int
@@ -40,11 +42,11 @@ type File struct {
 // tick is longer than any kernel's clock tick.
 const tick = 50 * time.Millisecond
 
-// verdict remembers that the kernel let a user do something, as long as the file's ctime stands.
+// verdict remembers what the kernel allows a user, as long as the file's ctime stands: each change of owner, mode or ACL moves it.
 type verdict struct {
 	cred  Cred
-	mode  uint32
 	ctime Time
+	mask  uint32 // R_OK, W_OK, X_OK
 }
 
 // newFile makes a File of fd, which becomes its own, with one reference and outside the cache.
@@ -179,20 +181,55 @@ func (f *File) Lookup(c Cred, name string) (*File, error) {
 		f.hold()
 		return f, nil
 	}
-	fd := -1
-	err := As(c, func() (err error) {
-		if name == ".." {
-			// The tree's mount begins at its root, so ".." ends there; a directory that was moved out of it has no parent. path_resolution(7).
-			fd, err = unix.Openat(f.fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-			return err
-		}
-		fd, err = openat2(f.fd, name, unix.O_PATH, 0)
-		return err
-	})
+	// Searching needs X_OK on the directory and nothing of the entry: once the kernel agreed, the superuser may open the place.
+	a, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !a.IsDir() {
+		return nil, unix.ENOTDIR
+	}
+	if err := f.May(c, unix.X_OK, &a); err != nil {
+		return nil, err
+	}
+	fd, err := f.place(name)
 	if err != nil {
 		return nil, err
 	}
 	return f.adoptFd(fd)
+}
+
+// place opens an entry, or the parent of a directory that is not the root, as the superuser.
+func (f *File) place(name string) (int, error) {
+	if name == ".." {
+		// The tree's mount begins at its root, so ".." ends there; a directory that was moved out of it has no parent. path_resolution(7).
+		return unix.Openat(f.fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
+	return openat2(f.fd, name, unix.O_PATH, 0)
+}
+
+// Peek returns attributes and sealed handle of an entry without opening it for longer; the caller has asked whether it may search here.
+// The handle is appended to b.
+func (f *File) Peek(name string, b []byte) (fh []byte, a Attr, err error) {
+	if name == ".." && f.isRoot {
+		name = "."
+	}
+	if err := CheckName(name); err != nil {
+		return nil, a, err
+	}
+	fd, err := f.place(name)
+	if err != nil {
+		return nil, a, err
+	}
+	defer unix.Close(fd)
+	if a, err = Stat(fd); err != nil {
+		return nil, a, err
+	}
+	k, err := kernelHandleOf(fd)
+	if err != nil {
+		return nil, a, err
+	}
+	return f.export.set.seal(b, f.export.id, &k), a, nil
 }
 
 // Walk is Lookup of a path of several names beneath the directory.
@@ -254,27 +291,43 @@ func (f *File) Data(write bool) (int, error) {
 	return fd, nil
 }
 
-// May asks whether c may R_OK, W_OK, X_OK the file whose attributes were just read. The kernel decides; that it agreed is remembered
-// until the file's ctime moves, as each change of owner, mode or ACL moves it.
-func (f *File) May(c Cred, mode uint32, a *Attr) error {
+// Allowed returns which of R_OK, W_OK and X_OK the kernel allows c on the file, whose attributes a were just read. The answer is remembered.
+func (f *File) Allowed(c Cred, a *Attr) (uint32, error) {
 	f.mu.Lock()
-	known := f.may.mode == mode && f.may.ctime == a.Ctime && f.may.cred.Equal(c)
+	for i := range f.verdicts {
+		if v := &f.verdicts[i]; v.ctime == a.Ctime && v.cred.Equal(c) {
+			f.mu.Unlock()
+			return v.mask, nil
+		}
+	}
 	f.mu.Unlock()
-	if known && mode != 0 {
+	var mask uint32
+	err := As(c, func() error {
+		for bit := uint32(unix.X_OK); bit <= unix.R_OK; bit <<= 1 {
+			if MayAccess(f.fd, bit) == nil {
+				mask |= bit
+			}
+		}
 		return nil
-	}
-	if err := As(c, func() error { return MayAccess(f.fd, mode) }); err != nil {
-		return err
-	}
+	})
 	// Before Linux 6.13 two changes within a clock tick have one ctime.
-	if time.Since(a.Ctime.Time()) < tick {
-		return nil
+	if err != nil || time.Since(a.Ctime.Time()) < tick {
+		return mask, err
 	}
 	c.Groups = append([]uint32(nil), c.Groups...)
 	f.mu.Lock()
-	f.may = verdict{c, mode, a.Ctime}
+	f.verdicts[f.nextVerdict%len(f.verdicts)] = verdict{c, a.Ctime, mask}
+	f.nextVerdict++
 	f.mu.Unlock()
-	return nil
+	return mask, nil
+}
+
+// May is nil where c is allowed all of mode, else why not.
+func (f *File) May(c Cred, mode uint32, a *Attr) error {
+	if mask, err := f.Allowed(c, a); err != nil || mask&mode == mode {
+		return err
+	}
+	return As(c, func() error { return MayAccess(f.fd, mode) })
 }
 
 // Sync makes the file, or a directory's names, durable with all attributes.

@@ -1,13 +1,13 @@
 package export
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -160,11 +160,18 @@ func (s *Set) unseal(fh []byte) (id uint32, k kernelHandle, err error) {
 }
 
 func (s *Set) mac(b []byte) (m [macLen]byte) {
-	h := hmac.New(sha256.New, s.key[:])
+	h := s.macs.Get().(*keyed)
+	h.Reset()
 	h.Write(b)
-	var sum [sha256.Size]byte
-	copy(m[:], h.Sum(sum[:0]))
+	copy(m[:], h.Sum(h.sum[:0]))
+	s.macs.Put(h)
 	return m
+}
+
+// keyed is a MAC that has taken its key, and room for a sum.
+type keyed struct {
+	hash.Hash
+	sum [sha256.Size]byte
 }
 
 // LoadKey reads the key of the file handles, 32 bytes in STATE/handle.key of mode 0600, and makes it where there is none.

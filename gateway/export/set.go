@@ -1,6 +1,8 @@
 package export
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"os"
@@ -20,6 +22,7 @@ type Set struct {
 	key     [32]byte
 	exports []*Export
 	byID    map[uint32]*Export
+	macs    sync.Pool // *keyed
 	cache   cache
 }
 
@@ -39,6 +42,7 @@ type Export struct {
 // New returns the exports, all of them away until Set brings their trees. key seals the file handles; see LoadKey.
 func New(exports []config.Export, key [32]byte) (*Set, error) {
 	s := &Set{key: key, byID: map[uint32]*Export{}}
+	s.macs.New = func() any { return &keyed{Hash: hmac.New(sha256.New, s.key[:])} }
 	s.cache.init()
 	for _, c := range exports {
 		e := &Export{Export: c, set: s, id: exportID(c.Path)}
