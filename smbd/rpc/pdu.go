@@ -80,6 +80,11 @@ func (h header) append(body []byte) []byte {
 
 func fragLength(b []byte) int { return int(binary.LittleEndian.Uint16(b[8:])) }
 
+// spoken tells whether a header is one of RPC 5.0 or 5.1 with a length that we take. Big-endian data is refused: no client of SMB sends it.
+func spoken(b []byte) bool {
+	return b[0] == 5 && b[1] <= 1 && b[4] == 0x10 && fragLength(b) >= headerSize && fragLength(b) <= maxFragment
+}
+
 // call is a request.
 type call struct {
 	id      uint32
@@ -90,9 +95,6 @@ type call struct {
 
 // fragmentIn takes one whole fragment. An error disconnects the pipe.
 func (p *Pipe) fragmentIn(pdu []byte) error {
-	if pdu[0] != 5 || pdu[1] > 1 || pdu[4] != 0x10 {
-		return ErrProtocol // another protocol, or big-endian data, which no client of SMB sends
-	}
 	h := header{kind: pdu[2], flags: pdu[3], auth: binary.LittleEndian.Uint16(pdu[10:]), call: binary.LittleEndian.Uint32(pdu[12:])}
 	body := pdu[headerSize:]
 	if h.kind == ptypeCancel || h.kind == ptypeOrphaned {

@@ -150,7 +150,7 @@ func (p *Pipe) write(b []byte) error {
 		if len(p.in) < headerSize {
 			continue
 		}
-		if n := fragLength(p.in); n < headerSize || n > maxFragment {
+		if !spoken(p.in) {
 			return p.disconnect(ErrProtocol)
 		}
 		if len(p.in) < fragLength(p.in) {
