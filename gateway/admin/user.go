@@ -55,7 +55,7 @@ func userCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
-					return accounts.Store(usersFile(cfg)).Remove(c.Args().First())
+					return accounts.Store(usersFile(cfg), nil).Remove(c.Args().First())
 				},
 			},
 			{
@@ -65,7 +65,7 @@ func userCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
-					list, err := accounts.Store(usersFile(cfg)).List()
+					list, err := accounts.Store(usersFile(cfg), nil).List()
 					for _, u := range list {
 						fmt.Fprintf(c.App.Writer, "%s\tuid %d\tgid %d\n", u.Name, u.UID, u.GID)
 					}
@@ -76,13 +76,13 @@ func userCommand() *cli.Command {
 	}
 }
 
-func usersFile(cfg *config.Config) string { return filepath.Join(cfg.State, "smb-users") }
+func usersFile(cfg *config.Config) string { return filepath.Join(cfg.State, accounts.UserFileName) }
 
 func storeUser(cfg *config.Config, name, password string, uid, gid uint32) error {
 	if err := os.MkdirAll(cfg.State, 0o711); err != nil {
 		return err
 	}
-	return accounts.Store(usersFile(cfg)).Add(name, password, uid, gid)
+	return accounts.Store(usersFile(cfg), nil).Add(name, password, uid, gid)
 }
 
 // account is the Unix account of that name.

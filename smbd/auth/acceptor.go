@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"dittofs/gateway/accounts"
 	"dittofs/smbd/wire"
 )
 
@@ -16,13 +17,7 @@ import (
 const MaxToken = 64 << 10
 
 // User is an account that may come in.
-type User struct {
-	Name   string
-	NTHash [16]byte // MD4 of the password in UTF-16LE, [MS-NLMP] 3.3.1
-	UID    uint32
-	GID    uint32
-	Groups []uint32 // supplementary
-}
+type User = accounts.User
 
 // Users finds accounts, whatever the case of their names. One that has a method Groups(User) []uint32 is asked for the supplementary
 // groups after the password was right, and not before: the time that takes would tell which names exist.

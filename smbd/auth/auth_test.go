@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dittofs/gateway/accounts"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -22,11 +24,13 @@ func unhex(t testing.TB, s string) []byte {
 // one is Users with a single account.
 type one struct{ user User }
 
-func (o one) Lookup(name string) (User, bool) { return o.user, fold(name) == fold(o.user.Name) }
-func (o one) Groups(User) []uint32            { return []uint32{4, 24} }
+func (o one) Lookup(name string) (User, bool) {
+	return o.user, strings.ToLower(accounts.Upper(name)) == strings.ToLower(accounts.Upper(o.user.Name))
+}
+func (o one) Groups(User) []uint32 { return []uint32{4, 24} }
 
 var (
-	alice     = User{Name: "Alice", NTHash: NTHash("s3cret"), UID: 1000, GID: 100}
+	alice     = User{Name: "Alice", NTHash: accounts.NTHash("s3cret"), UID: 1000, GID: 100}
 	cfg       = Config{ServerName: "files.example.org", Users: one{alice}}
 	kerberos  = der(tagOID, []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02})
 	justNTLM  = [][]byte{derOIDNTLM}
@@ -38,7 +42,7 @@ var (
 
 // [MS-NLMP] 4.2.4: User, Domain, Password.
 func TestNTLMv2Vectors(t *testing.T) {
-	hash := NTHash("Password")
+	hash := accounts.NTHash("Password")
 	if want := unhex(t, "a4f49c406510bdcab6824ee7c30fd852"); !bytes.Equal(hash[:], want) {
 		t.Errorf("NTOWFv1 %x, want %x", hash, want)
 	}

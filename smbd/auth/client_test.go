@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"slices"
+
+	"dittofs/gateway/accounts"
 )
 
 // client is the initiator's side, as far as the tests need it.
@@ -53,7 +55,7 @@ func (c *client) authenticate(challenge []byte) []byte {
 	temp := append([]byte{1, 1}, make([]byte, 14)...)
 	temp = append(temp, "clientch\x00\x00\x00\x00"...)
 	temp = append(append(temp, info...), 0, 0, 0, 0)
-	key := responseKey(NTHash(c.password), c.user, c.domain)
+	key := responseKey(accounts.NTHash(c.password), c.user, c.domain)
 	proof := hmacMD5(key, challenge[24:32], temp)
 	base := hmacMD5(key, proof)
 	lm, nt, user, domain := make([]byte, 24), append(proof, temp...), utf16le(c.user), utf16le(c.domain)

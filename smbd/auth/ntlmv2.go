@@ -6,25 +6,16 @@ import (
 	"crypto/rc4"
 	"encoding/binary"
 	"errors"
-	"unicode"
 
-	"golang.org/x/crypto/md4"
+	"dittofs/gateway/accounts"
 )
 
 // sizeNTLMv2 is where the AV_PAIRs of an NTLMv2_RESPONSE begin: 16 bytes of NTProofStr, 28 of NTLMv2_CLIENT_CHALLENGE. [MS-NLMP] 2.2.2.7, 2.2.2.8.
 const sizeNTLMv2 = 16 + 28
 
-// NTHash is NTOWFv1: MD4 of the password in UTF-16LE. [MS-NLMP] 3.3.1.
-func NTHash(password string) (h [16]byte) {
-	m := md4.New()
-	m.Write(utf16le(password))
-	m.Sum(h[:0])
-	return h
-}
-
 // responseKey is NTOWFv2. [MS-NLMP] 3.3.2.
 func responseKey(hash [16]byte, user, domain string) []byte {
-	return hmacMD5(hash[:], utf16le(upper(user)), utf16le(domain))
+	return hmacMD5(hash[:], utf16le(accounts.Upper(user)), utf16le(domain))
 }
 
 // ntlmv2 computes NTProofStr and SessionBaseKey for a client's response. [MS-NLMP] 3.3.2.
@@ -101,15 +92,4 @@ func rc4Of(key, in []byte) []byte {
 	out := make([]byte, len(in))
 	c.XORKeyStream(out, in)
 	return out
-}
-
-// upper changes single UTF-16 characters only, as Windows does: nothing outside of the BMP, and sharp s stays.
-func upper(s string) string {
-	r := []rune(s)
-	for i, c := range r {
-		if c < 0x10000 {
-			r[i] = unicode.ToUpper(c)
-		}
-	}
-	return string(r)
 }

@@ -1,4 +1,7 @@
-package auth
+// Package accounts keeps the SMB users and their passwords. It lies outside smbd because the admin command writes what smbd reads.
+//
+// Lock order: UserFile.mu is a leaf.
+package accounts
 
 import (
 	"bufio"
@@ -18,8 +21,20 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/crypto/md4"
 )
+
+// User is an account that may come in.
+type User struct {
+	Name   string
+	NTHash [16]byte // MD4 of the password in UTF-16LE, [MS-NLMP] 3.3.1
+	UID    uint32
+	GID    uint32
+	Groups []uint32 // supplementary
+}
 
 // UserFileName is the file of users in the state directory.
 const UserFileName = "smb-users"
@@ -28,7 +43,7 @@ const UserFileName = "smb-users"
 const maxUserFile = 16 << 20
 
 // UserFile is the file of SMB users, one a line: name:uid:gid:NT hash in hexadecimal. An NT hash is as good as its password, so the file
-// has mode 0600. A file that changes counts from the next logon on. It implements Users.
+// has mode 0600. A file that changes counts from the next logon on. It is what smbd/auth asks for users.
 type UserFile struct {
 	path string
 	log  *slog.Logger
@@ -303,4 +318,25 @@ func legalName(s string) bool {
 	return true
 }
 
-func fold(name string) string { return strings.ToLower(upper(name)) }
+func fold(name string) string { return strings.ToLower(Upper(name)) }
+
+// NTHash is NTOWFv1: MD4 of the password in UTF-16LE. [MS-NLMP] 3.3.1.
+func NTHash(password string) (h [16]byte) {
+	m := md4.New()
+	for _, u := range utf16.Encode([]rune(password)) {
+		m.Write([]byte{byte(u), byte(u >> 8)})
+	}
+	m.Sum(h[:0])
+	return h
+}
+
+// Upper is a name as NTLM compares it: each character of the Basic Multilingual Plane in upper case. [MS-NLMP] 3.3.2.
+func Upper(name string) string {
+	r := []rune(name)
+	for i, c := range r {
+		if c < 0x10000 {
+			r[i] = unicode.ToUpper(c)
+		}
+	}
+	return string(r)
+}
