@@ -1,0 +1,49 @@
+package nfs3
+
+import (
+	"context"
+
+	"dittofs/gateway/oncrpc"
+	"dittofs/gateway/xdr"
+)
+
+// LOOKUP, RFC 1813 §3.3.3.
+
+// LookupArgs is LOOKUP3args.
+type LookupArgs struct{ What DirOpArgs }
+
+// XDR lists the fields.
+func (a *LookupArgs) XDR(x *xdr.Stream) { a.What.XDR(x) }
+
+// LookupRes is LOOKUP3res.
+type LookupRes struct {
+	Status Status
+	Object FileHandle
+	Attr   PostOpAttr
+	Dir    PostOpAttr
+}
+
+// XDR lists the fields.
+func (r *LookupRes) XDR(x *xdr.Stream) {
+	if xdr.Enum(x, &r.Status); r.Status == OK {
+		r.Object.XDR(x)
+		r.Attr.XDR(x)
+	}
+	r.Dir.XDR(x)
+}
+
+func (r *LookupRes) status() Status { return r.Status }
+
+func (s *Server) lookup(ctx context.Context, c *oncrpc.Call, a *LookupArgs) *LookupRes {
+	p, err := s.resolve(c, a.What.Dir)
+	if err != nil {
+		return &LookupRes{Status: statusOf(err)}
+	}
+	defer p.Release()
+	f, err := p.Lookup(p.cred, a.What.Name)
+	if err != nil {
+		return &LookupRes{Status: statusOf(err), Dir: postOpOf(p.File)}
+	}
+	defer f.Release()
+	return &LookupRes{Object: f.FH(), Attr: postOpOf(f), Dir: postOpOf(p.File)}
+}

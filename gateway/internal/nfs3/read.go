@@ -1,0 +1,169 @@
+package nfs3
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/gateway/oncrpc"
+	"dittofs/gateway/xdr"
+)
+
+// READ, RFC 1813 §3.3.6.
+
+// ReadArgs is READ3args.
+type ReadArgs struct {
+	File   FileHandle
+	Offset uint64
+	Count  uint32
+}
+
+// XDR lists the fields.
+func (a *ReadArgs) XDR(x *xdr.Stream) {
+	a.File.XDR(x)
+	x.Uint64(&a.Offset)
+	x.Uint32(&a.Count)
+}
+
+// ReadRes is READ3res.
+type ReadRes struct {
+	Status Status
+	Attr   PostOpAttr
+	Count  uint32
+	EOF    bool
+	Data   []byte
+
+	tail bool // Data is sent by the RPC server, behind its length
+}
+
+// XDR lists the fields.
+func (r *ReadRes) XDR(x *xdr.Stream) {
+	xdr.Enum(x, &r.Status)
+	if r.Attr.XDR(x); r.Status != OK {
+		return
+	}
+	x.Uint32(&r.Count)
+	x.Bool(&r.EOF)
+	if r.tail {
+		n := uint32(len(r.Data))
+		x.Uint32(&n)
+		return
+	}
+	x.Opaque(&r.Data, MaxIO)
+}
+
+func (r *ReadRes) status() Status { return r.Status }
+
+// maxDatagram is what READ and WRITE move at most over UDP, so that call and reply fit a datagram.
+const maxDatagram = 32 << 10
+
+func maxIO(c *oncrpc.Call) uint32 {
+	if c.UDP {
+		return maxDatagram
+	}
+	return MaxIO
+}
+
+func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) *ReadRes {
+	p, err := s.resolve(c, a.File)
+	if err != nil {
+		return &ReadRes{Status: statusOf(err)}
+	}
+	defer p.Release()
+	st, err := p.Stat()
+	if err != nil {
+		return &ReadRes{Status: statusOf(err)}
+	}
+	// Who may execute a file may read it, because the client's kernel must. RFC 1813 §4.4.
+	if err := p.mayIO(&st, unix.R_OK, unix.X_OK); err != nil {
+		return &ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
+	}
+	count := min(a.Count, maxIO(c))
+	if a.Offset > math.MaxInt64-MaxIO {
+		return &ReadRes{Status: ErrInval, Attr: postOp(&st, p.Key)}
+	}
+	done, err := s.admit(ctx, c, p, p.File, lock.OpRead, a.Offset, uint64(count))
+	if err != nil {
+		return &ReadRes{Status: statusOf(err), Attr: postOpOf(p.File)}
+	}
+	defer done(false)
+	return s.readAdmitted(c, p, a.Offset, count)
+}
+
+func (s *Server) readAdmitted(c *oncrpc.Call, p place, offset uint64, count uint32) *ReadRes {
+	// The size may have been settled only while caching rights were given back.
+	st, err := p.Stat()
+	if err != nil {
+		return &ReadRes{Status: statusOf(err)}
+	}
+	var b *[]byte
+	n := 0
+	if left := st.Size - min(offset, st.Size); left > 0 && count > 0 {
+		b = buffer(int(min(uint64(count), left)))
+		if n, err = readAt(p.File, *b, offset); err != nil {
+			putBuffer(b)
+			return &ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
+		}
+		c.Tail = (*b)[:n]
+		c.Release = func() { putBuffer(b) }
+	}
+	s.metrics.read.Add(float64(n))
+	return &ReadRes{Attr: postOp(&st, p.Key), Count: uint32(n), EOF: offset+uint64(n) >= st.Size, Data: c.Tail, tail: true}
+}
+
+// readAt reads until b is full or the file ends.
+func readAt(f *export.File, b []byte, offset uint64) (n int, err error) {
+	fd, err := f.Data(false)
+	if err != nil {
+		return 0, err
+	}
+	for n < len(b) {
+		m, err := unix.Pread(fd, b[n:], int64(offset)+int64(n))
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil && n == 0:
+			return 0, err
+		case err != nil || m == 0:
+			return n, nil
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// Buffers for READ, in three sizes.
+var buffers = [...]struct {
+	size int
+	pool sync.Pool
+}{{size: 16 << 10}, {size: 128 << 10}, {size: MaxIO}}
+
+func buffer(n int) *[]byte {
+	for i := range buffers {
+		c := &buffers[i]
+		if n > c.size {
+			continue
+		}
+		b, ok := c.pool.Get().(*[]byte)
+		if !ok {
+			s := make([]byte, c.size)
+			b = &s
+		}
+		*b = (*b)[:n]
+		return b
+	}
+	s := make([]byte, n)
+	return &s
+}
+
+func putBuffer(b *[]byte) {
+	for i := range buffers {
+		if cap(*b) == buffers[i].size {
+			buffers[i].pool.Put(b)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package nfs3
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/gateway/lock/seat"
+	"dittofs/gateway/oncrpc"
+)
+
+// Config is what the server stands on.
+type Config struct {
+	Exports *export.Set
+	Locks   *seat.Seat
+	Hold    time.Duration // how long a call waits for caching rights to be given back
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Server answers NFS version 3.
+type Server struct {
+	exports  *export.Set
+	locks    *seat.Seat
+	hold     time.Duration
+	log      *slog.Logger
+	metrics  *metrics
+	verifier atomic.Pointer[[WriteVerfSize]byte]
+	names    names
+}
+
+// New returns a server with a new write verifier.
+func New(c Config) *Server {
+	s := &Server{exports: c.Exports, locks: c.Locks, hold: c.Hold, log: c.Log, metrics: newMetrics(c.Metrics)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.newVerifier()
+	return s
+}
+
+// newVerifier makes clients send again what they wrote unstable: at each start, and when the disk may have lost some. RFC 1813 §3.3.7.
+func (s *Server) newVerifier() {
+	var v [WriteVerfSize]byte
+	rand.Read(v[:])
+	s.verifier.Store(&v)
+}
+
+// place is a file and the user who came to it.
+type place struct {
+	*export.File
+	cred export.Cred
+}
+
+// resolve opens the file of a handle for the caller, who may come in there. Release it.
+func (s *Server) resolve(c *oncrpc.Call, fh FileHandle) (place, error) {
+	f, err := s.exports.Open(fh)
+	if err != nil {
+		return place{}, err
+	}
+	e := f.Export()
+	if err := e.Admit(c.Remote); err != nil {
+		f.Release()
+		return place{}, err
+	}
+	cred := export.Cred{UID: c.Sys.UID, GID: c.Sys.GID, Groups: c.Sys.GIDs}
+	return place{f, e.As(cred, c.Flavor == oncrpc.FlavorSys)}, nil
+}
+
+// forChange is resolve for an operation that changes something.
+func (s *Server) forChange(c *oncrpc.Call, fh FileHandle) (place, error) {
+	p, err := s.resolve(c, fh)
+	if err == nil && p.Export().ReadOnly {
+		p.Release()
+		return place{}, ErrROFS
+	}
+	return p, err
+}
+
+func noDone(bool) {}
+
+// admit asks the counter. done is never nil.
+func (s *Server) admit(ctx context.Context, c *oncrpc.Call, p place, f *export.File, op lock.Op, offset, length uint64) (done func(changed bool), err error) {
+	owner := lock.Owner{Client: lock.Client{Door: lock.NFS, Name: s.names.of(c.Remote.Addr())}, PID: int32(p.cred.UID)}
+	res, done, err := s.locks.Access(ctx, lock.AccessRequest{Key: f.Key, Owner: owner, Op: op, Offset: offset, Length: length}, s.hold, nil)
+	if err != nil {
+		s.log.Warn("the counter cannot be asked", "op", op, "err", err)
+		return noDone, ErrJukebox
+	}
+	if st := outcomeOf(op, res.Outcome); st != OK {
+		return done, st
+	}
+	return done, nil
+}
+
+// tell tells the other doors what happened to a name.
+func (s *Server) tell(ctx context.Context, ch lock.Change) {
+	ch.By = lock.NFS
+	if err := s.locks.Changed(context.WithoutCancel(ctx), ch); err != nil {
+		s.log.Warn("the other doors cannot be told", "action", ch.Action, "err", err)
+	}
+}
+
+// mayIO asks for one of the given modes of access to a file's data. Its owner may always read and write, as an open that was made
+// before the mode changed could. RFC 1813 §4.4.
+func (p place) mayIO(a *export.Attr, modes ...uint32) (err error) {
+	if !a.IsRegular() {
+		return ErrInval
+	}
+	if p.cred.UID == a.UID {
+		return nil
+	}
+	for _, m := range modes {
+		if err = p.May(p.cred, m, a); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// asUser runs f, which changes a file's data through the superuser's descriptor, as the user only where the kernel then does more:
+// it takes the set-uid and set-gid bits away.
+func (p place) asUser(a *export.Attr, f func() error) error {
+	if a.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return f()
+	}
+	return export.As(p.cred, f)
+}
+
+// durable makes f and its attributes durable, unless the export is asynchronous.
+func durable(f *export.File, a *export.Attr) error {
+	if f.Export().Async {
+		return nil
+	}
+	return f.Sync(a)
+}
+
+// names keeps the printed form of the addresses that come.
+type names struct {
+	mu   sync.RWMutex // guards of
+	byIP map[netip.Addr]string
+}
+
+func (n *names) of(a netip.Addr) string {
+	n.mu.RLock()
+	s, ok := n.byIP[a]
+	n.mu.RUnlock()
+	if ok {
+		return s
+	}
+	s = a.Unmap().String()
+	n.mu.Lock()
+	if n.byIP == nil || len(n.byIP) >= 4096 {
+		n.byIP = map[netip.Addr]string{}
+	}
+	n.byIP[a] = s
+	n.mu.Unlock()
+	return s
+}
