@@ -44,7 +44,9 @@ type LeaseBreakAcknowledgement struct {
 }
 
 // Parse reads the message.
-func (r *LeaseBreakAcknowledgement) Parse(b []byte) error { return parseLeaseBreak(b, &r.Key, &r.State) }
+func (r *LeaseBreakAcknowledgement) Parse(b []byte) error {
+	return parseLeaseBreak(b, &r.Key, &r.State)
+}
 
 // Append appends the body.
 func (r *LeaseBreakAcknowledgement) Append(b []byte) []byte {

@@ -23,10 +23,14 @@ type OplockBreakNotification struct {
 }
 
 // Parse reads the message.
-func (r *OplockBreakNotification) Parse(b []byte) error { return parseOplock(b, &r.OplockLevel, &r.FileID) }
+func (r *OplockBreakNotification) Parse(b []byte) error {
+	return parseOplock(b, &r.OplockLevel, &r.FileID)
+}
 
 // Append appends the body.
-func (r *OplockBreakNotification) Append(b []byte) []byte { return appendOplock(b, r.OplockLevel, r.FileID) }
+func (r *OplockBreakNotification) Append(b []byte) []byte {
+	return appendOplock(b, r.OplockLevel, r.FileID)
+}
 
 // OplockBreakAcknowledgement is the client's answer. 2.2.24.1.
 type OplockBreakAcknowledgement struct {
@@ -35,10 +39,14 @@ type OplockBreakAcknowledgement struct {
 }
 
 // Parse reads the message.
-func (r *OplockBreakAcknowledgement) Parse(b []byte) error { return parseOplock(b, &r.OplockLevel, &r.FileID) }
+func (r *OplockBreakAcknowledgement) Parse(b []byte) error {
+	return parseOplock(b, &r.OplockLevel, &r.FileID)
+}
 
 // Append appends the body.
-func (r *OplockBreakAcknowledgement) Append(b []byte) []byte { return appendOplock(b, r.OplockLevel, r.FileID) }
+func (r *OplockBreakAcknowledgement) Append(b []byte) []byte {
+	return appendOplock(b, r.OplockLevel, r.FileID)
+}
 
 // OplockBreakResponse ends the break. 2.2.25.1.
 type OplockBreakResponse struct {
@@ -50,7 +58,9 @@ type OplockBreakResponse struct {
 func (r *OplockBreakResponse) Parse(b []byte) error { return parseOplock(b, &r.OplockLevel, &r.FileID) }
 
 // Append appends the body.
-func (r *OplockBreakResponse) Append(b []byte) []byte { return appendOplock(b, r.OplockLevel, r.FileID) }
+func (r *OplockBreakResponse) Append(b []byte) []byte {
+	return appendOplock(b, r.OplockLevel, r.FileID)
+}
 
 func parseOplock(b []byte, level *OplockLevel, id *FileID) error {
 	c := body(b, 24)
