@@ -69,6 +69,9 @@ func (c *Client) Close() error { return c.conn.Close() }
 // RemoteAddr is the address that is called.
 func (c *Client) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
+// Retransmits reports whether a call that took so long was sent more than once: only over UDP.
+func (c *Client) Retransmits(took time.Duration) bool { return c.udp && took >= firstRetransmit }
+
 // LocalAddr is the address that calls leave from.
 func (c *Client) LocalAddr() netip.AddrPort { return addrPort(c.conn.LocalAddr()) }
 

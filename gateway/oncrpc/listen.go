@@ -79,3 +79,14 @@ func listen(ctx context.Context, families []string, hosts map[string]string, all
 func noFamily(err error) bool {
 	return errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
+
+// Bound tells the port of what Listen opened, and whether it is served over IPv4 and over IPv6.
+func Bound(tcp []net.Listener) (port uint16, ipv4, ipv6 bool) {
+	for _, l := range tcp {
+		ap := addrPort(l.Addr())
+		port = ap.Port()
+		ipv4 = ipv4 || ap.Addr().Is4()
+		ipv6 = ipv6 || ap.Addr().Is6()
+	}
+	return port, ipv4, ipv6
+}

@@ -9,6 +9,9 @@ const (
 	V3      = 3
 	V4      = 4
 	Port    = 111
+
+	// Socket is where the host's own keeper listens for registrations.
+	Socket = "/run/rpcbind.sock"
 )
 
 // Procedures, RFC 1833 §2.2.1 and §3.1.
