@@ -1,0 +1,284 @@
+package tree
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/lock"
+)
+
+// file is one open of a regular file: FUSE's fh, and the open's number at the counter.
+type file struct {
+	number uint64
+	node   *node
+	owner  lock.Owner
+	writes bool
+	passes bool
+
+	fd int // beneath the mount; valid until RELEASE
+
+	mu     sync.Mutex // guards the fields below
+	closed bool
+	owners map[ownerID]bool // who locked through this open
+	seen   version
+}
+
+// version tells whether a file's data changed.
+type version struct {
+	size         uint64
+	mtime, ctime unix.StatxTimestamp
+}
+
+func versionOf(st *unix.Statx_t) version { return version{st.Size, st.Mtime, st.Ctime} }
+
+// reopen opens the file again, though it may have no name left.
+func (f *file) reopen(flags int) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return -1, unix.ESTALE
+	}
+	return unix.Open(proc(f.fd), flags&^unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+}
+
+func (f *file) close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	unix.Close(f.fd)
+}
+
+// ours are the flags of an open that hold beneath the mount as well. O_APPEND is not among them: fcntl(2) may change it, so each
+// WRITE says it. O_DIRECT is not: only the kernel keeps its alignment, by passing through.
+func ours(flags uint32) int {
+	return int(flags) & (unix.O_ACCMODE | unix.O_SYNC | unix.O_NOATIME)
+}
+
+// newFile is the open that a request begins. It takes fd.
+func (t *Tree) newFile(c *fuse.Caller, n *node, fd int, flags uint32, st *unix.Statx_t) *file {
+	f := &file{number: t.seat.Number(), node: n, fd: fd, writes: flags&unix.O_ACCMODE != unix.O_RDONLY, seen: versionOf(st)}
+	f.owner = lock.Owner{Client: local, PID: int32(c.Pid), Handle: f.number}
+	return f
+}
+
+// Open asks the counter, cuts the file if it is asked to, and lets the kernel pass data through. FUSE_OPEN.
+func (t *Tree) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	n, st := t.node(in.NodeId)
+	if !st.Ok() {
+		return st
+	}
+	if n.kind != unix.S_IFREG {
+		return fuse.Status(unix.EOPNOTSUPP)
+	}
+	fd, err := t.open(n, ours(in.Flags))
+	if err != nil {
+		return status(err)
+	}
+	attr, err := stat(fd)
+	if err != nil {
+		unix.Close(fd)
+		return status(err)
+	}
+	f := t.newFile(&in.Caller, n, fd, in.Flags, &attr)
+	if st := t.admitOpen(cancel, &in.Caller, f, in.Flags); !st.Ok() {
+		f.close()
+		return st
+	}
+	if in.Flags&unix.O_TRUNC != 0 {
+		if err := t.cut(&in.Caller, f.fd, f.writes, 0, in.Mode&fuse.OPEN_KILL_SUIDGID != 0); err != nil {
+			t.leave(f)
+			f.close()
+			return status(err)
+		}
+		t.changed(f)
+	}
+	t.start(f, out)
+	return fuse.OK
+}
+
+// Create makes a file that must not be there and opens it. If it is there after all, another door was quicker: ESTALE makes the kernel
+// look again, so that it checks the caller's permission on that file. FUSE_CREATE.
+func (t *Tree) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
+	d, at, st := t.dirFD(in.NodeId)
+	if !st.Ok() {
+		return st
+	}
+	defer unix.Close(at)
+	done, st := t.admit(cancel, &in.Caller, unix.EBUSY, ask{key: d.key, op: lock.OpChangeDir})
+	if !st.Ok() {
+		return st
+	}
+	fd, err := t.makeFile(&in.Caller, at, name, ours(in.Flags)|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, in.Mode, in.Umask)
+	done(err == nil)
+	if err == unix.EEXIST && in.Flags&unix.O_EXCL == 0 {
+		return fuse.Status(unix.ESTALE)
+	}
+	if err != nil {
+		return status(err)
+	}
+	st, e := t.begin(cancel, &in.Caller, fd, in.Flags&^unix.O_TRUNC, func(n *node) { n.place(d.key, name) }, out)
+	if e != nil {
+		t.tellName(lock.Added, e.key, d.key, name, unix.S_IFREG)
+	}
+	return st
+}
+
+// Tmpfile makes a file without a name. FUSE_TMPFILE.
+func (t *Tree) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
+	_, at, st := t.dirFD(in.NodeId)
+	if !st.Ok() {
+		return st
+	}
+	defer unix.Close(at)
+	fd, err := t.makeFile(&in.Caller, at, ".", ours(in.Flags)|unix.O_TMPFILE|int(in.Flags)&unix.O_EXCL, in.Mode, in.Umask)
+	if err != nil {
+		return status(err)
+	}
+	st, _ = t.begin(cancel, &in.Caller, fd, in.Flags, func(*node) {}, out)
+	return st
+}
+
+func (t *Tree) makeFile(c *fuse.Caller, at int, name string, flags int, mode, umask uint32) (fd int, err error) {
+	mode = masked(at, mode, umask)
+	err = asCaller(c, func() (err error) {
+		fd, err = openBeneath(at, name, flags, mode&07777)
+		return err
+	})
+	return fd, err
+}
+
+// begin learns the new file fd and opens it at the counter. e is not nil if the file came to be known.
+func (t *Tree) begin(cancel <-chan struct{}, c *fuse.Caller, fd int, flags uint32, place func(*node), out *fuse.CreateOut) (fuse.Status, *entry) {
+	e, err := t.identify(fd)
+	if err != nil {
+		unix.Close(fd)
+		return status(err), nil
+	}
+	n := t.nodes.learn(e)
+	place(n)
+	f := t.newFile(c, n, fd, flags, &e.st)
+	if st := t.admitOpen(cancel, c, f, flags); !st.Ok() {
+		f.close()
+		t.nodes.forget(n.id, 1)
+		return st, &e
+	}
+	fill(&out.EntryOut, n, &e.st)
+	t.start(f, &out.OpenOut)
+	return fuse.OK, &e
+}
+
+// start makes f known and says how its data goes. All opens of one inode go the same way: an inode that passes through may not use the
+// page cache of the mount at the same time.
+func (t *Tree) start(f *file, out *fuse.OpenOut) {
+	n := f.node
+	n.mu.Lock()
+	if n.files == nil {
+		n.files = map[*file]bool{}
+	}
+	n.files[f] = true
+	if n.backing == 0 && n.caching == 0 && !t.plain.Load() {
+		n.backing = t.register(f)
+	}
+	if n.backing != 0 {
+		f.passes = true
+		n.passing++
+		out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
+		out.BackingID = n.backing
+	} else {
+		n.caching++
+	}
+	n.mu.Unlock()
+
+	t.opens.add(f)
+	out.Fh = f.number
+	t.metrics.opens.Inc()
+	if f.passes {
+		t.metrics.passing.Inc()
+	}
+}
+
+// register gives f's file to the kernel to pass through to; 0 if it will not. The kernel writes with the capabilities of the thread
+// that registers: none that a caller may not have.
+func (t *Tree) register(f *file) int32 {
+	var id int32
+	var e unix.Errno
+	as(0, 0, killPriv, func() error {
+		id, e = t.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(f.fd)})
+		return nil
+	})
+	if e == 0 {
+		return id
+	}
+	if e != unix.ENFILE && e != unix.ENOMEM && !t.plain.Swap(true) {
+		t.log.Warn("no passthrough to this file system: data goes through the daemon", "export", t.name, "err", e)
+	}
+	return 0
+}
+
+// Release ends an open: its owners' locks, its passthrough, its place at the counter. FUSE_RELEASE.
+func (t *Tree) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
+	f := t.opens.take(in.Fh)
+	if f == nil {
+		return
+	}
+	t.unlockAll(f)
+	t.changed(f)
+	n := f.node
+	n.mu.Lock()
+	delete(n.files, f)
+	if f.passes {
+		if n.passing--; n.passing == 0 {
+			t.server.UnregisterBackingFd(n.backing)
+			n.backing = 0
+		}
+	} else {
+		n.caching--
+	}
+	n.mu.Unlock()
+	t.metrics.opens.Dec()
+	if f.passes {
+		t.metrics.passing.Dec()
+	}
+	t.leave(f)
+	f.close()
+}
+
+// leave closes f at the counter, and removes its name if the counter says that f was the last open of a file that is delete pending.
+func (t *Tree) leave(f *file) {
+	ctx, _, end := patience(nil)
+	defer end()
+	res, err := t.seat.Close(ctx, lock.CloseRequest{Open: f.number})
+	if err != nil {
+		t.unreachable("close", err)
+		t.insist(func(ctx context.Context) error {
+			_, err := t.seat.Close(ctx, lock.CloseRequest{Open: f.number})
+			return err
+		})
+		return
+	}
+	if res.Delete {
+		t.deleteNow(f)
+	}
+}
+
+// changed tells the other doors if f's data changed since they were told last.
+func (t *Tree) changed(f *file) {
+	if !f.writes {
+		return
+	}
+	st, err := stat(f.fd)
+	if err != nil {
+		return
+	}
+	now := versionOf(&st)
+	f.mu.Lock()
+	same := f.seen == now
+	f.seen = now
+	f.mu.Unlock()
+	if !same {
+		t.tellNode(f.node, notifySize|notifyLastWrite, true)
+	}
+}

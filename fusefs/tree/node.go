@@ -1,0 +1,193 @@
+package tree
+
+import (
+	"hash/crc32"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/lock"
+)
+
+// rootID is FUSE's number for the root.
+const rootID = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// node is a file or directory that the kernel knows by number. It keeps no descriptor and no path: file is opened by its handle when
+// it is needed.
+type node struct {
+	id     uint64
+	key    lock.Key
+	kind   uint32 // S_IFMT
+	handle unix.FileHandle
+
+	lookups uint64 // guarded by nodes.mu
+
+	mu      sync.Mutex // guards the fields below
+	dir     lock.Key   // where the node was last seen, for CHANGE_NOTIFY
+	name    string
+	backing int32          // the kernel's number of the registered backing file; 0: none
+	passing int            // opens that pass through
+	caching int            // opens that use the page cache of the mount
+	files   map[*file]bool // all opens
+}
+
+// place remembers where n was last seen.
+func (n *node) place(dir lock.Key, name string) {
+	n.mu.Lock()
+	n.dir, n.name = dir, name
+	n.mu.Unlock()
+}
+
+// where tells where n was last seen.
+func (n *node) where() (dir lock.Key, name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dir, n.name
+}
+
+// anyFile is some open of n, through which a file without a name is still reached.
+func (n *node) anyFile() *file {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for f := range n.files {
+		return f
+	}
+	return nil
+}
+
+// nodes are the nodes of one mount.
+type nodes struct {
+	mu    sync.Mutex // guards the fields below
+	byID  map[uint64]*node
+	byKey map[lock.Key]*node
+	next  uint64
+}
+
+// byNumber is the node that the kernel calls id; nil if it was forgotten.
+func (t *nodes) byNumber(id uint64) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[id]
+}
+
+// find is the node of key, if the kernel knows it.
+func (t *nodes) find(key lock.Key) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byKey[key]
+}
+
+// learn returns the node of e, counting one look-up that the kernel gives back by FORGET.
+func (t *nodes) learn(e entry) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byKey[e.key]
+	if n == nil {
+		t.next++
+		n = &node{id: t.next, key: e.key, kind: e.kind(), handle: e.handle}
+		t.byID[n.id], t.byKey[n.key] = n, n
+	}
+	n.lookups++
+	return n
+}
+
+// forget gives count look-ups back.
+func (t *nodes) forget(id, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.byID[id]
+	if n == nil || id == rootID {
+		return
+	}
+	n.lookups -= min(count, n.lookups)
+	if n.lookups == 0 {
+		delete(t.byID, id)
+		delete(t.byKey, n.key)
+	}
+}
+
+// len is the number of nodes.
+func (t *nodes) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byID)
+}
+
+// entry is what is known of a file from its descriptor: handle, key and attributes, of one moment.
+type entry struct {
+	handle unix.FileHandle
+	key    lock.Key
+	st     unix.Statx_t
+}
+
+func (e *entry) kind() uint32 { return uint32(e.st.Mode) & unix.S_IFMT }
+
+// identify asks the kernel who fd is.
+func (t *Tree) identify(fd int) (e entry, err error) {
+	if e.handle, _, err = unix.NameToHandleAt(fd, "", unix.AT_EMPTY_PATH); err != nil {
+		return e, err
+	}
+	if e.st, err = stat(fd); err != nil {
+		return e, err
+	}
+	fsid := t.fsid
+	if e.st.Dev_major != t.devMajor || e.st.Dev_minor != t.devMinor { // a subvolume
+		if fsid, err = fsidOf(fd); err != nil {
+			return e, err
+		}
+	}
+	e.key = lock.Key{FSID: fsid, Ino: e.st.Ino, Gen: crc32.Checksum(e.handle.Bytes(), castagnoli)}
+	return e, nil
+}
+
+func stat(fd int) (st unix.Statx_t, err error) {
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
+	return st, err
+}
+
+func fsidOf(fd int) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return 0, err
+	}
+	return uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32, nil
+}
+
+// open opens n by its handle. A file that has lost its last name can be gone for the kernel's handles and yet be open: it is then
+// reached through an open.
+func (t *Tree) open(n *node, flags int) (int, error) {
+	if n.id == rootID {
+		return unix.Openat(t.rootFD, ".", flags|unix.O_CLOEXEC, 0)
+	}
+	fd, err := unix.OpenByHandleAt(t.rootFD, n.handle, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC)
+	if err == unix.ESTALE {
+		if f := n.anyFile(); f != nil {
+			return f.reopen(flags)
+		}
+	}
+	return fd, err
+}
+
+// path opens n for its attributes and names only.
+func (t *Tree) path(n *node) (int, error) { return t.open(n, unix.O_PATH) }
+
+// childHow keeps one look-up inside its directory: no link is followed, no mount is crossed.
+const childHow = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
+
+// child opens name in the directory dir for its attributes.
+func child(dir int, name string) (int, error) {
+	return openBeneath(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+}
+
+// openBeneath is openat2(2) for one name.
+func openBeneath(dir int, name string, flags int, mode uint32) (int, error) {
+	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Mode: uint64(mode), Resolve: childHow}
+	for {
+		fd, err := unix.Openat2(dir, name, &how)
+		if err != unix.EINTR && err != unix.EAGAIN { // EAGAIN: a rename raced with RESOLVE_BENEATH
+			return fd, err
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package tree
+
+import (
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// Lookup finds a name. What is not there is not remembered, since another door may make it. FUSE_LOOKUP.
+func (t *Tree) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	if name == "." || name == ".." { // asked only for handles of the mount itself, which it does not offer
+		return fuse.Status(unix.ESTALE)
+	}
+	d, at, st := t.dirFD(in.NodeId)
+	if !st.Ok() {
+		return st
+	}
+	defer unix.Close(at)
+	return t.lookup(d, at, name, out)
+}
+
+// lookup finds name in the directory d, which is open as at, and counts the look-up.
+func (t *Tree) lookup(d *node, at int, name string, out *fuse.EntryOut) fuse.Status {
+	e, err := t.entry(at, name)
+	if err != nil {
+		return status(err)
+	}
+	n := t.nodes.learn(e)
+	n.place(d.key, name)
+	fill(out, n, &e.st)
+	return fuse.OK
+}
+
+// entry identifies name in at.
+func (t *Tree) entry(at int, name string) (entry, error) {
+	fd, err := child(at, name)
+	if err != nil {
+		return entry{}, err
+	}
+	defer unix.Close(fd)
+	return t.identify(fd)
+}
+
+// dirFD opens the directory that the kernel calls id, for its names.
+func (t *Tree) dirFD(id uint64) (*node, int, fuse.Status) {
+	n, st := t.node(id)
+	if !st.Ok() {
+		return nil, -1, st
+	}
+	fd, err := t.open(n, unix.O_PATH|unix.O_DIRECTORY)
+	return n, fd, status(err)
+}
+
+// Forget gives look-ups back. FUSE_FORGET.
+func (t *Tree) Forget(id, count uint64) { t.nodes.forget(id, count) }

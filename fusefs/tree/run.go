@@ -1,0 +1,185 @@
+package tree
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"dittofs/gateway/config"
+	"dittofs/gateway/daemon"
+	"dittofs/gateway/ipc"
+	"dittofs/gateway/lock"
+)
+
+// Run serves the exported directories until ctx ends. What can fail for a reason of this machine fails before the gateway is asked.
+func Run(ctx context.Context, env daemon.Env) error {
+	if len(env.Config.Exports) == 0 {
+		return fmt.Errorf("no export is configured")
+	}
+	if err := checkDevice(); err != nil {
+		return err
+	}
+	d := &door{env: env, metrics: newMetrics(env.Metrics)}
+	defer d.close()
+	for _, e := range env.Config.Exports {
+		if err := d.prepare(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := d.refuseNested(); err != nil {
+		return err
+	}
+	client, err := ipc.Dial(ctx, env.Socket("fusefs"), ipc.Options{Door: lock.Local, Name: "fusefs", Log: env.Log, Sink: d.heard})
+	if err != nil {
+		return err
+	}
+	defer client.Hangup()
+	return d.serve(ctx, client)
+}
+
+// door is all mounts of this daemon.
+type door struct {
+	env     daemon.Env
+	metrics *metrics
+	exports []config.Export
+	grounds []*ground
+
+	mu    sync.Mutex // guards trees: events may come before they are there
+	trees []*Tree
+}
+
+func (d *door) prepare(ctx context.Context, e config.Export) error {
+	g, err := prepare(ctx, e.Path)
+	if err != nil {
+		return err
+	}
+	d.exports, d.grounds = append(d.exports, e), append(d.grounds, g)
+	if m, err := readMounts(); err == nil {
+		for _, p := range m.below(g.path) {
+			d.env.Log.Warn("a file system mounted inside the export is not served", "export", e.Name, "mounted", p)
+		}
+	}
+	return nil
+}
+
+// refuseNested refuses an export inside another: its files would have two sets of caches on this machine.
+func (d *door) refuseNested() error {
+	for i, a := range d.grounds {
+		for j, b := range d.grounds {
+			if i != j && (a.path == b.path || inside(a.path, b.path)) {
+				return fmt.Errorf("%s: lies inside the export %s", d.exports[j].Path, d.exports[i].Path)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *door) close() {
+	for _, g := range d.grounds {
+		g.close()
+	}
+}
+
+// heard takes the counter's events.
+func (d *door) heard(e lock.Event) {
+	if e.Change == nil { // a local owner has no lease to break; an Answer that nobody waits for came too late for a caller that went away
+		return
+	}
+	d.mu.Lock()
+	trees := d.trees
+	d.mu.Unlock()
+	for _, t := range trees {
+		t.Heard(*e.Change)
+	}
+}
+
+// serve mounts, offers the clones, and takes both back in the opposite order.
+func (d *door) serve(ctx context.Context, client *ipc.Client) error {
+	lost := make(chan *Tree, len(d.grounds))
+	var offer []ipc.Tree
+	for i, g := range d.grounds {
+		e := d.exports[i]
+		t, err := newTree(treeConfig{name: e.Name, root: g.root, seat: client.Seat, log: d.env.Log, metrics: d.metrics})
+		if err != nil {
+			return err
+		}
+		unmount, err := t.mount(ctx, g, func() { lost <- t })
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.Path, err)
+		}
+		defer unmount()
+		d.mu.Lock()
+		d.trees = append(d.trees, t)
+		d.mu.Unlock()
+		offer = append(offer, ipc.Tree{Name: e.Name, Path: filepath.Clean(e.Path), Root: g.root})
+		d.env.Log.Info("mounted", "export", e.Name, "path", g.path, "passthrough", !t.plain.Load())
+	}
+	offered, withdraw := context.WithCancel(ctx)
+	defer withdraw() // before the mounts go
+	if err := ipc.OfferTrees(offered, d.env.Socket("trees"), offer); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	d.env.Ready()
+	select {
+	case <-ctx.Done():
+		return nil
+	case t := <-lost:
+		return fmt.Errorf("export %s was unmounted", t.name)
+	}
+}
+
+// mount mounts t over g and serves it until unmount is called; gone is called if somebody else unmounts it.
+func (t *Tree) mount(ctx context.Context, g *ground, gone func()) (unmounted func(), err error) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	t.post.start(life)
+	t.ears.start(life, t.invalidate)
+	stop := func() {
+		end()
+		t.post.wg.Wait()
+		t.ears.wg.Wait()
+	}
+	server, err := fuse.NewServer(t, g.path, t.options(g.flags))
+	if err != nil {
+		if m, merr := readMounts(); merr == nil {
+			if top := m.at(g.path); top != nil && top.source == source(t.name) {
+				unmount(g.path)
+			}
+		}
+		stop()
+		return nil, fmt.Errorf("mount: %w", err)
+	}
+	served := make(chan struct{})
+	go func() {
+		server.Serve()
+		close(served)
+		if life.Err() == nil {
+			gone()
+		}
+	}()
+	return func() {
+		select {
+		case <-served: // by somebody else
+		default:
+			if err := unmount(g.path); err != nil {
+				t.log.Error("cannot unmount", "path", g.path, "err", err)
+			}
+		}
+		select {
+		case <-served:
+		case <-time.After(lingering):
+			t.log.Warn("files are still open in the mount", "export", t.name)
+		}
+		t.post.flush()
+		stop()
+	}, nil
+}
+
+// lingering is how long requests under way are waited for after a busy mount was taken off its path.
+const lingering = time.Second
