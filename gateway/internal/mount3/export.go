@@ -36,6 +36,9 @@ func (l *ExportList) XDR(x *xdr.Stream) { each(x, &l.Entries) }
 func (s *Server) export(context.Context, *oncrpc.Call, *xdr.Void) (*ExportList, error) {
 	l := &ExportList{}
 	for _, e := range s.exports.Exports() {
+		if len(e.Path) > pathLen {
+			continue // it cannot be named here
+		}
 		x := ExportEntry{Directory: e.Path}
 		for _, c := range e.Clients {
 			x.Groups = append(x.Groups, Group(c))
