@@ -1,4 +1,9 @@
 // Package lockdb is the vault: what must outlive a crash, durable before anybody is told.
+//
+// How to read: vault.go is what the counter sees, begin.go how a run begins, journal.go how many appends share one sync, codec.go the
+// records, ledger.go and highwater.go how damage shows, store.go what an engine must do. Engines: Memory, and package badger.
+//
+// Lock order: journal.mu and Memory.mu, each alone.
 package lockdb
 
 import (

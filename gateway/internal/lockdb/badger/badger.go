@@ -1,0 +1,112 @@
+// Package badger keeps the vault in BadgerDB. It is the only package that imports it.
+//
+// No locks.
+package badger
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	db "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"dittofs/gateway/internal/lockdb"
+)
+
+// Store is a lockdb.Store in a directory.
+type Store struct{ db *db.DB }
+
+var _ lockdb.Store = (*Store)(nil)
+
+// Open opens or creates the database in dir, which one process at a time can have. log may be nil.
+func Open(dir string, log *slog.Logger) (s *Store, err error) {
+	// The engine panics over some kinds of damage.
+	defer caught(&err)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	// A lock database is small and is written more than read. Values stay in the tree (they are far below the threshold of 1 MB), so the
+	// value log stays empty and needs no collection. One writer: no conflicts to be detected.
+	o := db.DefaultOptions(dir).
+		WithSyncWrites(true).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithValueLogFileSize(16 << 20).
+		WithBlockCacheSize(8 << 20).
+		WithIndexCacheSize(4 << 20).
+		WithNumCompactors(2).
+		WithCompression(options.None).
+		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false).
+		WithLogger(logger{log})
+	d, err := db.Open(o)
+	if err != nil {
+		if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+			return nil, fmt.Errorf("%s: another gateway has this database open", dir)
+		}
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return &Store{d}, nil
+}
+
+// Commit is one transaction, synced before it returns.
+func (s *Store) Commit(batch []lockdb.KV) (err error) {
+	defer caught(&err)
+	t := s.db.NewTransaction(true)
+	defer t.Discard()
+	for _, kv := range batch {
+		if kv.Value == nil {
+			err = t.Delete(kv.Key)
+		} else {
+			err = t.Set(kv.Key, kv.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.Commit()
+}
+
+// Each reads a snapshot.
+func (s *Store) Each(fn func(key, value []byte) error) (err error) {
+	defer caught(&err)
+	return s.db.View(func(t *db.Txn) error {
+		it := t.NewIterator(db.DefaultIteratorOptions)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			item := it.Item()
+			if err := item.Value(func(v []byte) error { return fn(item.Key(), v) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Close flushes and unlocks the directory.
+func (s *Store) Close() (err error) {
+	defer caught(&err)
+	return s.db.Close()
+}
+
+func caught(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("badger: %v", p)
+	}
+}
+
+// logger passes on what the engine has to complain of; the rest is for debugging.
+type logger struct{ log *slog.Logger }
+
+func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }
+
+func (l logger) Errorf(f string, a ...any)   { l.log.Error("badger", "says", line(f, a)) }
+func (l logger) Warningf(f string, a ...any) { l.log.Warn("badger", "says", line(f, a)) }
+func (l logger) Infof(f string, a ...any)    { l.log.Debug("badger", "says", line(f, a)) }
+func (l logger) Debugf(f string, a ...any)   { l.log.Debug("badger", "says", line(f, a)) }

@@ -1,0 +1,197 @@
+package lockdb
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	"dittofs/gateway/internal/lockdb/record"
+)
+
+// ErrDamaged says that the database is not what was acknowledged. Serving from it would break promises, so the gateway does not start
+// until the administrator restores the directory or opens it with Recover.
+var ErrDamaged = errors.New("the lock database is damaged")
+
+// Config is what a vault is opened with.
+type Config struct {
+	Dir     string // where seq.hw stands; empty: without one, for a Memory
+	Store   Store
+	Log     *slog.Logger          // nil: silent
+	Metrics prometheus.Registerer // nil: none
+	// Recover takes what is there for the truth: damaged records are dropped, with a log line for each, and the start is not clean.
+	Recover bool
+}
+
+// Begin opens a vault and begins a run: it checks and returns what the last one left, and has cleared the clean-stop mark, raised the epoch and the NSM state
+// durably before it returns. A database that never was used counts as cleanly stopped. The vault owns the store from here on, and closes
+// it also where Begin fails.
+func Begin(cfg Config) (Vault, Start, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	j, start, err := prepare(cfg)
+	if err != nil {
+		cfg.Store.Close()
+		return nil, Start{}, err
+	}
+	go j.run()
+	return j, start, nil
+}
+
+func prepare(cfg Config) (j *journal, start Start, err error) {
+	var hw *highWater
+	var high uint64
+	var hwFound bool
+	if cfg.Dir != "" {
+		hw, high, hwFound, err = openHighWater(cfg.Dir)
+		if err != nil && !(cfg.Recover && errors.Is(err, ErrDamaged)) {
+			hw.close()
+			return nil, Start{}, err
+		}
+		defer func() {
+			if err != nil {
+				hw.close()
+			}
+		}()
+	}
+
+	r := reading{log: cfg.Log, recover: cfg.Recover, ledger: newLedger()}
+	if err := cfg.Store.Each(r.take); err != nil {
+		return nil, Start{}, fmt.Errorf("lockdb: reading: %w", err)
+	}
+	if err := r.check(high); err != nil {
+		if !cfg.Recover {
+			return nil, Start{}, fmt.Errorf("lockdb: %w; restore it, or recover it, which drops what is lost", err)
+		}
+		cfg.Log.Warn("recovering the lock database; locks may be lost", "err", err, "records", len(r.ledger.digests))
+		r.damaged = true
+	}
+	if cfg.Dir != "" && !hwFound && r.meta.Seq > 0 {
+		cfg.Log.Warn("the high-water file was missing; a database that lost its end would not have been noticed", "dir", cfg.Dir)
+	}
+
+	m := &r.meta
+	start = r.start
+	start.Clean = (m.Clean || m.Seq == 0) && !r.damaged
+	m.Seq, m.Epoch, m.Nsm, m.Clean = max(m.Seq, high)+1, m.Epoch+1, nextNSM(m.Nsm), false
+	start.Epoch, start.NSM = m.Epoch, m.Nsm
+
+	j = &journal{store: cfg.Store, log: cfg.Log, hw: hw, metrics: newMetrics(cfg.Metrics), ledger: r.ledger, meta: m,
+		seq: m.Seq, wake: make(chan struct{}, 1), progress: make(chan struct{}), ended: make(chan struct{})}
+	for len(r.drop) > maxBatch-1 {
+		if err := j.commit(r.drop[:maxBatch-1], m.Seq, false); err != nil {
+			return nil, Start{}, err
+		}
+		r.drop = r.drop[maxBatch-1:]
+	}
+	if err := j.commit(r.drop, m.Seq, true); err != nil {
+		return nil, Start{}, err
+	}
+	j.durable = m.Seq
+	return j, start, nil
+}
+
+// nextNSM is the next odd state: this host is up. It starts again at 1 rather than to go below zero. X/Open XNFS chapter 11.
+func nextNSM(n int32) int32 {
+	if n < 0 || n > math.MaxInt32-2 {
+		return 1
+	}
+	return n + 1 + n&1
+}
+
+// reading is the state of going through the store once.
+type reading struct {
+	log     *slog.Logger
+	recover bool
+	ledger  *ledger
+	meta    record.Meta
+	hasMeta bool
+	damaged bool
+	start   Start
+	drop    []KV
+}
+
+func (r *reading) take(key, value []byte) error {
+	err := r.record(key, value)
+	if err == nil {
+		return nil
+	}
+	if !r.recover {
+		return fmt.Errorf("record %x: %w: %w; restore it, or recover it, which drops the record", key, ErrDamaged, err)
+	}
+	r.log.Warn("damaged record dropped", "key", fmt.Sprintf("%x", key), "err", err)
+	r.damaged = true
+	if string(key) != string(metaKey) {
+		r.drop = append(r.drop, KV{Key: append([]byte(nil), key...)})
+	}
+	return nil
+}
+
+func (r *reading) record(key, value []byte) error {
+	if len(key) == 0 {
+		return errors.New("an empty key")
+	}
+	var m proto.Message
+	var keep func() Op
+	switch kind(key[0]) {
+	case kindMeta:
+		if string(key) != string(metaKey) {
+			return errors.New("a second meta record")
+		}
+		if err := unseal(key, value, &r.meta); err != nil {
+			return err
+		}
+		r.hasMeta = true
+		return nil
+	case kindRange:
+		rec := &record.Range{}
+		m, keep = rec, func() Op {
+			r.start.Ranges = append(r.start.Ranges, rangeOf(rec))
+			return Op{Range: &r.start.Ranges[len(r.start.Ranges)-1]}
+		}
+	case kindOpen:
+		rec := &record.Open{}
+		m, keep = rec, func() Op {
+			r.start.Opens = append(r.start.Opens, openOf(rec))
+			return Op{Open: &r.start.Opens[len(r.start.Opens)-1]}
+		}
+	case kindHost:
+		rec := &record.Host{}
+		m, keep = rec, func() Op {
+			r.start.Hosts = append(r.start.Hosts, hostOf(rec))
+			return Op{Host: &r.start.Hosts[len(r.start.Hosts)-1]}
+		}
+	default:
+		return fmt.Errorf("a key of unknown kind %q", key[0])
+	}
+	if err := unseal(key, value, m); err != nil {
+		return err
+	}
+	op := keep()
+	op.Delete = true
+	if string(op.kv().Key) != string(key) {
+		return errors.New("the record is another one's")
+	}
+	r.ledger.apply(KV{Key: key, Value: value})
+	return nil
+}
+
+// check compares what is there with what must be.
+func (r *reading) check(high uint64) error {
+	records := uint64(len(r.ledger.digests))
+	switch {
+	case !r.hasMeta && (records > 0 || r.damaged):
+		return fmt.Errorf("%w: %d records and no meta record", ErrDamaged, records)
+	case r.meta.Seq < high:
+		return fmt.Errorf("%w: it ends at commit %d, but commit %d was acknowledged", ErrDamaged, r.meta.Seq, high)
+	case records != r.meta.Records:
+		return fmt.Errorf("%w: it holds %d records and should hold %d", ErrDamaged, records, r.meta.Records)
+	case r.ledger.sum != r.meta.Digest:
+		return fmt.Errorf("%w: its records are not those of commit %d", ErrDamaged, r.meta.Seq)
+	}
+	return nil
+}

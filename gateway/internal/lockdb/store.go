@@ -1,0 +1,17 @@
+package lockdb
+
+// KV puts a value under a key, or deletes the key where Value is nil.
+type KV struct {
+	Key, Value []byte
+}
+
+// Store keeps keys and values. One vault uses it, and one goroutine at a time.
+type Store interface {
+	// Commit makes the batch durable as a whole, or returns an error; then it is not known whether it is there. No key stands twice in
+	// a batch, and a batch has at most maxBatch entries and maxBatchBytes bytes, or a single entry. The store may keep keys and values.
+	Commit(batch []KV) error
+	// Each calls fn with every key and value, in the order of the keys. They are valid until fn returns.
+	Each(fn func(key, value []byte) error) error
+	// Close lets go of the store. What was committed stays.
+	Close() error
+}
