@@ -358,17 +358,13 @@ func (s *Server) callBack(ctx context.Context, t *ticket) {
 	for wait := s.cfg.FirstRetry; ; wait = min(2*wait, s.cfg.LastRetry) {
 		tries++
 		st, sent, err := s.tell(ctx, t)
-		switch {
-		case err != nil:
-			if sent {
-				s.doubt(t)
-			}
-			s.log.Debug("GRANTED", "ticket", t.number, "host", t.request.Owner.Client.Name, "try", tries, "err", err)
-		default:
-			if sent {
-				s.doubt(t)
-			}
+		if sent {
+			s.doubt(t)
+		}
+		if err == nil {
 			s.answered(t, st)
+		} else {
+			s.log.Debug("GRANTED", "ticket", t.number, "host", t.request.Owner.Client.Name, "try", tries, "err", err)
 		}
 		next := time.NewTimer(wait)
 		select {
