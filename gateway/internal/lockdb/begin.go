@@ -8,8 +8,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
-
-	"dittofs/gateway/internal/lockdb/record"
 )
 
 // ErrDamaged says that the database is not what was acknowledged. Serving from it would break promises, so the gateway does not start
@@ -108,7 +106,7 @@ type reading struct {
 	log     *slog.Logger
 	recover bool
 	ledger  *ledger
-	meta    record.Meta
+	meta    MetaRecord
 	hasMeta bool
 	damaged bool
 	start   Start
@@ -148,19 +146,19 @@ func (r *reading) record(key, value []byte) error {
 		r.hasMeta = true
 		return nil
 	case kindRange:
-		rec := &record.Range{}
+		rec := &RangeRecord{}
 		m, keep = rec, func() Op {
 			r.start.Ranges = append(r.start.Ranges, rangeOf(rec))
 			return Op{Range: &r.start.Ranges[len(r.start.Ranges)-1]}
 		}
 	case kindOpen:
-		rec := &record.Open{}
+		rec := &OpenRecord{}
 		m, keep = rec, func() Op {
 			r.start.Opens = append(r.start.Opens, openOf(rec))
 			return Op{Open: &r.start.Opens[len(r.start.Opens)-1]}
 		}
 	case kindHost:
-		rec := &record.Host{}
+		rec := &HostRecord{}
 		m, keep = rec, func() Op {
 			r.start.Hosts = append(r.start.Hosts, hostOf(rec))
 			return Op{Host: &r.start.Hosts[len(r.start.Hosts)-1]}

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"dittofs/gateway/internal/lockdb/record"
 	"dittofs/gateway/lock"
 )
 
@@ -163,9 +162,9 @@ func moment(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-func keyRecord(k lock.Key) *record.Key { return &record.Key{Fsid: k.FSID, Ino: k.Ino, Gen: k.Gen} }
+func keyRecord(k lock.Key) *KeyRecord { return &KeyRecord{Fsid: k.FSID, Ino: k.Ino, Gen: k.Gen} }
 
-func key(r *record.Key) lock.Key {
+func key(r *KeyRecord) lock.Key {
 	return lock.Key{FSID: r.GetFsid(), Ino: r.GetIno(), Gen: r.GetGen()}
 }
 
@@ -181,30 +180,30 @@ func guid(b []byte) (g lock.GUID) {
 	return g
 }
 
-func ownerRecord(o lock.Owner) *record.Owner {
-	return &record.Owner{Door: uint32(o.Client.Door), Name: []byte(o.Client.Name), Guid: guidBytes(o.Client.GUID),
+func ownerRecord(o lock.Owner) *OwnerRecord {
+	return &OwnerRecord{Door: uint32(o.Client.Door), Name: []byte(o.Client.Name), Guid: guidBytes(o.Client.GUID),
 		Session: o.Session, Handle: o.Handle, Pid: o.PID, Oh: []byte(o.OH)}
 }
 
-func owner(r *record.Owner) lock.Owner {
+func owner(r *OwnerRecord) lock.Owner {
 	return lock.Owner{Client: lock.Client{Door: lock.Door(r.GetDoor()), Name: string(r.GetName()), GUID: guid(r.GetGuid())},
 		Session: r.GetSession(), Handle: r.GetHandle(), PID: r.GetPid(), OH: string(r.GetOh())}
 }
 
-func rangeRecord(r *Range) *record.Range {
-	return &record.Range{Key: keyRecord(r.Key), Owner: ownerRecord(r.Owner), Open: r.Open, Offset: r.Offset, Length: r.Length,
+func rangeRecord(r *Range) *RangeRecord {
+	return &RangeRecord{Key: keyRecord(r.Key), Owner: ownerRecord(r.Owner), Open: r.Open, Offset: r.Offset, Length: r.Length,
 		Exclusive: r.Exclusive, Path: people(r.Path), User: people(r.User), Since: nanos(r.Since)}
 }
 
-func rangeOf(r *record.Range) Range {
+func rangeOf(r *RangeRecord) Range {
 	return Range{Key: key(r.Key), Owner: owner(r.Owner), Open: r.Open, Offset: r.Offset, Length: r.Length,
 		Exclusive: r.Exclusive, Path: string(r.Path), User: string(r.User), Since: moment(r.Since)}
 }
 
-func openRecord(o *Open) *record.Open {
+func openRecord(o *Open) *OpenRecord {
 	q := &o.Request
-	return &record.Open{
-		Request: &record.Request{
+	return &OpenRecord{
+		Request: &RequestRecord{
 			Open: q.Open, Key: keyRecord(q.Key), Fh: q.FH, Owner: ownerRecord(q.Owner), Directory: q.Directory, Access: uint32(q.Access),
 			Share: uint32(q.Share), Overwrite: q.Overwrite, DeleteOnClose: q.DeleteOnClose, Kind: uint32(q.Kind), LeaseKey: guidBytes(q.LeaseKey),
 			ParentKey: guidBytes(q.ParentKey), Rights: uint32(q.Rights), Epoch: uint32(q.Epoch), Durable: int64(q.Durable),
@@ -214,7 +213,7 @@ func openRecord(o *Open) *record.Open {
 	}
 }
 
-func openOf(r *record.Open) Open {
+func openOf(r *OpenRecord) Open {
 	q := r.GetRequest()
 	return Open{
 		Request: lock.OpenRequest{
@@ -227,10 +226,10 @@ func openOf(r *record.Open) Open {
 	}
 }
 
-func hostRecord(h *Host) *record.Host {
-	return &record.Host{Name: []byte(h.Name), Address: []byte(h.Address), State: h.State, Since: nanos(h.Since)}
+func hostRecord(h *Host) *HostRecord {
+	return &HostRecord{Name: []byte(h.Name), Address: []byte(h.Address), State: h.State, Since: nanos(h.Since)}
 }
 
-func hostOf(r *record.Host) Host {
+func hostOf(r *HostRecord) Host {
 	return Host{Name: string(r.Name), Address: string(r.Address), State: r.State, Since: moment(r.Since)}
 }

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"dittofs/gateway/internal/lockdb/record"
 )
 
 // Bounds of one commit, well below what Badger takes in one transaction with our settings.
@@ -26,8 +24,8 @@ type journal struct {
 	log     *slog.Logger
 	hw      *highWater
 	metrics *metrics
-	ledger  *ledger      // the committer's
-	meta    *record.Meta // the committer's
+	ledger  *ledger     // the committer's
+	meta    *MetaRecord // the committer's
 	wake    chan struct{}
 	ended   chan struct{} // closed when the committer has ended
 

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"dittofs/gateway/internal/lockdb/record"
 	"dittofs/gateway/lock"
 )
 
@@ -111,15 +110,15 @@ func TestValue(t *testing.T) {
 	}
 	for i := range kv.Value {
 		kv.Value[i] ^= 0x10
-		if err := unseal(kv.Key, kv.Value, &record.Host{}); err == nil {
+		if err := unseal(kv.Key, kv.Value, &HostRecord{}); err == nil {
 			t.Errorf("byte %d may change", i)
 		}
 		kv.Value[i] ^= 0x10
-		if err := unseal(kv.Key, kv.Value[:i], &record.Host{}); err == nil {
+		if err := unseal(kv.Key, kv.Value[:i], &HostRecord{}); err == nil {
 			t.Errorf("%d bytes are enough", i)
 		}
 	}
-	if err := unseal([]byte("hpd"), kv.Value, &record.Host{}); err == nil {
+	if err := unseal([]byte("hpd"), kv.Value, &HostRecord{}); err == nil {
 		t.Error("it counts under another key")
 	}
 }

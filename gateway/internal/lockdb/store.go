@@ -15,3 +15,5 @@ type Store interface {
 	// Close lets go of the store. What was committed stays.
 	Close() error
 }
+
+//go:generate protoc -I ../../.. --go_out=../../.. --go_opt=module=dittofs gateway/internal/lockdb/record.proto

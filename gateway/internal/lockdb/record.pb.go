@@ -2,9 +2,9 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: gateway/internal/lockdb/record/record.proto
+// source: gateway/internal/lockdb/record.proto
 
-package record
+package lockdb
 
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -21,8 +21,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Meta is rewritten with every commit.
-type Meta struct {
+// MetaRecord is rewritten with every commit.
+type MetaRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"` // the last append that is wholly in the database
 	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -34,21 +34,21 @@ type Meta struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Meta) Reset() {
-	*x = Meta{}
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[0]
+func (x *MetaRecord) Reset() {
+	*x = MetaRecord{}
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Meta) String() string {
+func (x *MetaRecord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Meta) ProtoMessage() {}
+func (*MetaRecord) ProtoMessage() {}
 
-func (x *Meta) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[0]
+func (x *MetaRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,54 +59,54 @@ func (x *Meta) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Meta.ProtoReflect.Descriptor instead.
-func (*Meta) Descriptor() ([]byte, []int) {
-	return file_gateway_internal_lockdb_record_record_proto_rawDescGZIP(), []int{0}
+// Deprecated: Use MetaRecord.ProtoReflect.Descriptor instead.
+func (*MetaRecord) Descriptor() ([]byte, []int) {
+	return file_gateway_internal_lockdb_record_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Meta) GetSeq() uint64 {
+func (x *MetaRecord) GetSeq() uint64 {
 	if x != nil {
 		return x.Seq
 	}
 	return 0
 }
 
-func (x *Meta) GetEpoch() uint64 {
+func (x *MetaRecord) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
 	}
 	return 0
 }
 
-func (x *Meta) GetClean() bool {
+func (x *MetaRecord) GetClean() bool {
 	if x != nil {
 		return x.Clean
 	}
 	return false
 }
 
-func (x *Meta) GetNsm() int32 {
+func (x *MetaRecord) GetNsm() int32 {
 	if x != nil {
 		return x.Nsm
 	}
 	return 0
 }
 
-func (x *Meta) GetRecords() uint64 {
+func (x *MetaRecord) GetRecords() uint64 {
 	if x != nil {
 		return x.Records
 	}
 	return 0
 }
 
-func (x *Meta) GetDigest() uint64 {
+func (x *MetaRecord) GetDigest() uint64 {
 	if x != nil {
 		return x.Digest
 	}
 	return 0
 }
 
-type Key struct {
+type KeyRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Fsid          uint64                 `protobuf:"varint,1,opt,name=fsid,proto3" json:"fsid,omitempty"`
 	Ino           uint64                 `protobuf:"varint,2,opt,name=ino,proto3" json:"ino,omitempty"`
@@ -115,21 +115,21 @@ type Key struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Key) Reset() {
-	*x = Key{}
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[1]
+func (x *KeyRecord) Reset() {
+	*x = KeyRecord{}
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Key) String() string {
+func (x *KeyRecord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Key) ProtoMessage() {}
+func (*KeyRecord) ProtoMessage() {}
 
-func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[1]
+func (x *KeyRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -140,33 +140,33 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Key.ProtoReflect.Descriptor instead.
-func (*Key) Descriptor() ([]byte, []int) {
-	return file_gateway_internal_lockdb_record_record_proto_rawDescGZIP(), []int{1}
+// Deprecated: Use KeyRecord.ProtoReflect.Descriptor instead.
+func (*KeyRecord) Descriptor() ([]byte, []int) {
+	return file_gateway_internal_lockdb_record_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *Key) GetFsid() uint64 {
+func (x *KeyRecord) GetFsid() uint64 {
 	if x != nil {
 		return x.Fsid
 	}
 	return 0
 }
 
-func (x *Key) GetIno() uint64 {
+func (x *KeyRecord) GetIno() uint64 {
 	if x != nil {
 		return x.Ino
 	}
 	return 0
 }
 
-func (x *Key) GetGen() uint32 {
+func (x *KeyRecord) GetGen() uint32 {
 	if x != nil {
 		return x.Gen
 	}
 	return 0
 }
 
-type Owner struct {
+type OwnerRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Door          uint32                 `protobuf:"varint,1,opt,name=door,proto3" json:"door,omitempty"`
 	Name          []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
@@ -179,21 +179,21 @@ type Owner struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Owner) Reset() {
-	*x = Owner{}
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[2]
+func (x *OwnerRecord) Reset() {
+	*x = OwnerRecord{}
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Owner) String() string {
+func (x *OwnerRecord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Owner) ProtoMessage() {}
+func (*OwnerRecord) ProtoMessage() {}
 
-func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[2]
+func (x *OwnerRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,64 +204,64 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Owner.ProtoReflect.Descriptor instead.
-func (*Owner) Descriptor() ([]byte, []int) {
-	return file_gateway_internal_lockdb_record_record_proto_rawDescGZIP(), []int{2}
+// Deprecated: Use OwnerRecord.ProtoReflect.Descriptor instead.
+func (*OwnerRecord) Descriptor() ([]byte, []int) {
+	return file_gateway_internal_lockdb_record_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *Owner) GetDoor() uint32 {
+func (x *OwnerRecord) GetDoor() uint32 {
 	if x != nil {
 		return x.Door
 	}
 	return 0
 }
 
-func (x *Owner) GetName() []byte {
+func (x *OwnerRecord) GetName() []byte {
 	if x != nil {
 		return x.Name
 	}
 	return nil
 }
 
-func (x *Owner) GetGuid() []byte {
+func (x *OwnerRecord) GetGuid() []byte {
 	if x != nil {
 		return x.Guid
 	}
 	return nil
 }
 
-func (x *Owner) GetSession() uint64 {
+func (x *OwnerRecord) GetSession() uint64 {
 	if x != nil {
 		return x.Session
 	}
 	return 0
 }
 
-func (x *Owner) GetHandle() uint64 {
+func (x *OwnerRecord) GetHandle() uint64 {
 	if x != nil {
 		return x.Handle
 	}
 	return 0
 }
 
-func (x *Owner) GetPid() int32 {
+func (x *OwnerRecord) GetPid() int32 {
 	if x != nil {
 		return x.Pid
 	}
 	return 0
 }
 
-func (x *Owner) GetOh() []byte {
+func (x *OwnerRecord) GetOh() []byte {
 	if x != nil {
 		return x.Oh
 	}
 	return nil
 }
 
-type Range struct {
+type RangeRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Owner         *Owner                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Key           *KeyRecord             `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Owner         *OwnerRecord           `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	Open          uint64                 `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"`
 	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
 	Length        uint64                 `protobuf:"varint,5,opt,name=length,proto3" json:"length,omitempty"`
@@ -273,21 +273,21 @@ type Range struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Range) Reset() {
-	*x = Range{}
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[3]
+func (x *RangeRecord) Reset() {
+	*x = RangeRecord{}
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Range) String() string {
+func (x *RangeRecord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Range) ProtoMessage() {}
+func (*RangeRecord) ProtoMessage() {}
 
-func (x *Range) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[3]
+func (x *RangeRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,77 +298,77 @@ func (x *Range) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Range.ProtoReflect.Descriptor instead.
-func (*Range) Descriptor() ([]byte, []int) {
-	return file_gateway_internal_lockdb_record_record_proto_rawDescGZIP(), []int{3}
+// Deprecated: Use RangeRecord.ProtoReflect.Descriptor instead.
+func (*RangeRecord) Descriptor() ([]byte, []int) {
+	return file_gateway_internal_lockdb_record_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *Range) GetKey() *Key {
+func (x *RangeRecord) GetKey() *KeyRecord {
 	if x != nil {
 		return x.Key
 	}
 	return nil
 }
 
-func (x *Range) GetOwner() *Owner {
+func (x *RangeRecord) GetOwner() *OwnerRecord {
 	if x != nil {
 		return x.Owner
 	}
 	return nil
 }
 
-func (x *Range) GetOpen() uint64 {
+func (x *RangeRecord) GetOpen() uint64 {
 	if x != nil {
 		return x.Open
 	}
 	return 0
 }
 
-func (x *Range) GetOffset() uint64 {
+func (x *RangeRecord) GetOffset() uint64 {
 	if x != nil {
 		return x.Offset
 	}
 	return 0
 }
 
-func (x *Range) GetLength() uint64 {
+func (x *RangeRecord) GetLength() uint64 {
 	if x != nil {
 		return x.Length
 	}
 	return 0
 }
 
-func (x *Range) GetExclusive() bool {
+func (x *RangeRecord) GetExclusive() bool {
 	if x != nil {
 		return x.Exclusive
 	}
 	return false
 }
 
-func (x *Range) GetPath() []byte {
+func (x *RangeRecord) GetPath() []byte {
 	if x != nil {
 		return x.Path
 	}
 	return nil
 }
 
-func (x *Range) GetUser() []byte {
+func (x *RangeRecord) GetUser() []byte {
 	if x != nil {
 		return x.User
 	}
 	return nil
 }
 
-func (x *Range) GetSince() int64 {
+func (x *RangeRecord) GetSince() int64 {
 	if x != nil {
 		return x.Since
 	}
 	return 0
 }
 
-type Open struct {
+type OpenRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Request       *Request               `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	Request       *RequestRecord         `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
 	Rights        uint32                 `protobuf:"varint,2,opt,name=rights,proto3" json:"rights,omitempty"`
 	Epoch         uint32                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Since         int64                  `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
@@ -376,21 +376,21 @@ type Open struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Open) Reset() {
-	*x = Open{}
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[4]
+func (x *OpenRecord) Reset() {
+	*x = OpenRecord{}
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Open) String() string {
+func (x *OpenRecord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Open) ProtoMessage() {}
+func (*OpenRecord) ProtoMessage() {}
 
-func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[4]
+func (x *OpenRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,46 +401,46 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Open.ProtoReflect.Descriptor instead.
-func (*Open) Descriptor() ([]byte, []int) {
-	return file_gateway_internal_lockdb_record_record_proto_rawDescGZIP(), []int{4}
+// Deprecated: Use OpenRecord.ProtoReflect.Descriptor instead.
+func (*OpenRecord) Descriptor() ([]byte, []int) {
+	return file_gateway_internal_lockdb_record_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *Open) GetRequest() *Request {
+func (x *OpenRecord) GetRequest() *RequestRecord {
 	if x != nil {
 		return x.Request
 	}
 	return nil
 }
 
-func (x *Open) GetRights() uint32 {
+func (x *OpenRecord) GetRights() uint32 {
 	if x != nil {
 		return x.Rights
 	}
 	return 0
 }
 
-func (x *Open) GetEpoch() uint32 {
+func (x *OpenRecord) GetEpoch() uint32 {
 	if x != nil {
 		return x.Epoch
 	}
 	return 0
 }
 
-func (x *Open) GetSince() int64 {
+func (x *OpenRecord) GetSince() int64 {
 	if x != nil {
 		return x.Since
 	}
 	return 0
 }
 
-// Request is lock.OpenRequest without what belongs to one asking: its ticket, and whether it is a reclaim.
-type Request struct {
+// RequestRecord is lock.OpenRequest without what belongs to one asking: its ticket, and whether it is a reclaim.
+type RequestRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Open          uint64                 `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
-	Key           *Key                   `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Key           *KeyRecord             `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Fh            []byte                 `protobuf:"bytes,3,opt,name=fh,proto3" json:"fh,omitempty"`
-	Owner         *Owner                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	Owner         *OwnerRecord           `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
 	Directory     bool                   `protobuf:"varint,5,opt,name=directory,proto3" json:"directory,omitempty"`
 	Access        uint32                 `protobuf:"varint,6,opt,name=access,proto3" json:"access,omitempty"`
 	Share         uint32                 `protobuf:"varint,7,opt,name=share,proto3" json:"share,omitempty"`
@@ -460,21 +460,21 @@ type Request struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Request) Reset() {
-	*x = Request{}
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[5]
+func (x *RequestRecord) Reset() {
+	*x = RequestRecord{}
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Request) String() string {
+func (x *RequestRecord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Request) ProtoMessage() {}
+func (*RequestRecord) ProtoMessage() {}
 
-func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[5]
+func (x *RequestRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,145 +485,145 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Request.ProtoReflect.Descriptor instead.
-func (*Request) Descriptor() ([]byte, []int) {
-	return file_gateway_internal_lockdb_record_record_proto_rawDescGZIP(), []int{5}
+// Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
+func (*RequestRecord) Descriptor() ([]byte, []int) {
+	return file_gateway_internal_lockdb_record_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *Request) GetOpen() uint64 {
+func (x *RequestRecord) GetOpen() uint64 {
 	if x != nil {
 		return x.Open
 	}
 	return 0
 }
 
-func (x *Request) GetKey() *Key {
+func (x *RequestRecord) GetKey() *KeyRecord {
 	if x != nil {
 		return x.Key
 	}
 	return nil
 }
 
-func (x *Request) GetFh() []byte {
+func (x *RequestRecord) GetFh() []byte {
 	if x != nil {
 		return x.Fh
 	}
 	return nil
 }
 
-func (x *Request) GetOwner() *Owner {
+func (x *RequestRecord) GetOwner() *OwnerRecord {
 	if x != nil {
 		return x.Owner
 	}
 	return nil
 }
 
-func (x *Request) GetDirectory() bool {
+func (x *RequestRecord) GetDirectory() bool {
 	if x != nil {
 		return x.Directory
 	}
 	return false
 }
 
-func (x *Request) GetAccess() uint32 {
+func (x *RequestRecord) GetAccess() uint32 {
 	if x != nil {
 		return x.Access
 	}
 	return 0
 }
 
-func (x *Request) GetShare() uint32 {
+func (x *RequestRecord) GetShare() uint32 {
 	if x != nil {
 		return x.Share
 	}
 	return 0
 }
 
-func (x *Request) GetOverwrite() bool {
+func (x *RequestRecord) GetOverwrite() bool {
 	if x != nil {
 		return x.Overwrite
 	}
 	return false
 }
 
-func (x *Request) GetDeleteOnClose() bool {
+func (x *RequestRecord) GetDeleteOnClose() bool {
 	if x != nil {
 		return x.DeleteOnClose
 	}
 	return false
 }
 
-func (x *Request) GetKind() uint32 {
+func (x *RequestRecord) GetKind() uint32 {
 	if x != nil {
 		return x.Kind
 	}
 	return 0
 }
 
-func (x *Request) GetLeaseKey() []byte {
+func (x *RequestRecord) GetLeaseKey() []byte {
 	if x != nil {
 		return x.LeaseKey
 	}
 	return nil
 }
 
-func (x *Request) GetParentKey() []byte {
+func (x *RequestRecord) GetParentKey() []byte {
 	if x != nil {
 		return x.ParentKey
 	}
 	return nil
 }
 
-func (x *Request) GetRights() uint32 {
+func (x *RequestRecord) GetRights() uint32 {
 	if x != nil {
 		return x.Rights
 	}
 	return 0
 }
 
-func (x *Request) GetEpoch() uint32 {
+func (x *RequestRecord) GetEpoch() uint32 {
 	if x != nil {
 		return x.Epoch
 	}
 	return 0
 }
 
-func (x *Request) GetDurable() int64 {
+func (x *RequestRecord) GetDurable() int64 {
 	if x != nil {
 		return x.Durable
 	}
 	return 0
 }
 
-func (x *Request) GetCreateGuid() []byte {
+func (x *RequestRecord) GetCreateGuid() []byte {
 	if x != nil {
 		return x.CreateGuid
 	}
 	return nil
 }
 
-func (x *Request) GetPrivate() []byte {
+func (x *RequestRecord) GetPrivate() []byte {
 	if x != nil {
 		return x.Private
 	}
 	return nil
 }
 
-func (x *Request) GetPath() []byte {
+func (x *RequestRecord) GetPath() []byte {
 	if x != nil {
 		return x.Path
 	}
 	return nil
 }
 
-func (x *Request) GetUser() []byte {
+func (x *RequestRecord) GetUser() []byte {
 	if x != nil {
 		return x.User
 	}
 	return nil
 }
 
-type Host struct {
+type HostRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Address       []byte                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
@@ -633,21 +633,21 @@ type Host struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Host) Reset() {
-	*x = Host{}
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[6]
+func (x *HostRecord) Reset() {
+	*x = HostRecord{}
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Host) String() string {
+func (x *HostRecord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Host) ProtoMessage() {}
+func (*HostRecord) ProtoMessage() {}
 
-func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_internal_lockdb_record_record_proto_msgTypes[6]
+func (x *HostRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_internal_lockdb_record_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,83 +658,85 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Host.ProtoReflect.Descriptor instead.
-func (*Host) Descriptor() ([]byte, []int) {
-	return file_gateway_internal_lockdb_record_record_proto_rawDescGZIP(), []int{6}
+// Deprecated: Use HostRecord.ProtoReflect.Descriptor instead.
+func (*HostRecord) Descriptor() ([]byte, []int) {
+	return file_gateway_internal_lockdb_record_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *Host) GetName() []byte {
+func (x *HostRecord) GetName() []byte {
 	if x != nil {
 		return x.Name
 	}
 	return nil
 }
 
-func (x *Host) GetAddress() []byte {
+func (x *HostRecord) GetAddress() []byte {
 	if x != nil {
 		return x.Address
 	}
 	return nil
 }
 
-func (x *Host) GetState() int32 {
+func (x *HostRecord) GetState() int32 {
 	if x != nil {
 		return x.State
 	}
 	return 0
 }
 
-func (x *Host) GetSince() int64 {
+func (x *HostRecord) GetSince() int64 {
 	if x != nil {
 		return x.Since
 	}
 	return 0
 }
 
-var File_gateway_internal_lockdb_record_record_proto protoreflect.FileDescriptor
+var File_gateway_internal_lockdb_record_proto protoreflect.FileDescriptor
 
-const file_gateway_internal_lockdb_record_record_proto_rawDesc = "" +
+const file_gateway_internal_lockdb_record_proto_rawDesc = "" +
 	"\n" +
-	"+gateway/internal/lockdb/record/record.proto\x12\x0edittofs.lockdb\"\x88\x01\n" +
-	"\x04Meta\x12\x10\n" +
+	"$gateway/internal/lockdb/record.proto\x12\x0edittofs.lockdb\"\x8e\x01\n" +
+	"\n" +
+	"MetaRecord\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05clean\x18\x03 \x01(\bR\x05clean\x12\x10\n" +
 	"\x03nsm\x18\x04 \x01(\x05R\x03nsm\x12\x18\n" +
 	"\arecords\x18\x05 \x01(\x04R\arecords\x12\x16\n" +
-	"\x06digest\x18\x06 \x01(\x04R\x06digest\"=\n" +
-	"\x03Key\x12\x12\n" +
+	"\x06digest\x18\x06 \x01(\x04R\x06digest\"C\n" +
+	"\tKeyRecord\x12\x12\n" +
 	"\x04fsid\x18\x01 \x01(\x04R\x04fsid\x12\x10\n" +
 	"\x03ino\x18\x02 \x01(\x04R\x03ino\x12\x10\n" +
-	"\x03gen\x18\x03 \x01(\rR\x03gen\"\x97\x01\n" +
-	"\x05Owner\x12\x12\n" +
+	"\x03gen\x18\x03 \x01(\rR\x03gen\"\x9d\x01\n" +
+	"\vOwnerRecord\x12\x12\n" +
 	"\x04door\x18\x01 \x01(\rR\x04door\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
 	"\x04guid\x18\x03 \x01(\fR\x04guid\x12\x18\n" +
 	"\asession\x18\x04 \x01(\x04R\asession\x12\x16\n" +
 	"\x06handle\x18\x05 \x01(\x04R\x06handle\x12\x10\n" +
 	"\x03pid\x18\x06 \x01(\x05R\x03pid\x12\x0e\n" +
-	"\x02oh\x18\a \x01(\fR\x02oh\"\xfb\x01\n" +
-	"\x05Range\x12%\n" +
-	"\x03key\x18\x01 \x01(\v2\x13.dittofs.lockdb.KeyR\x03key\x12+\n" +
-	"\x05owner\x18\x02 \x01(\v2\x15.dittofs.lockdb.OwnerR\x05owner\x12\x12\n" +
+	"\x02oh\x18\a \x01(\fR\x02oh\"\x8d\x02\n" +
+	"\vRangeRecord\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.dittofs.lockdb.KeyRecordR\x03key\x121\n" +
+	"\x05owner\x18\x02 \x01(\v2\x1b.dittofs.lockdb.OwnerRecordR\x05owner\x12\x12\n" +
 	"\x04open\x18\x03 \x01(\x04R\x04open\x12\x16\n" +
 	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06length\x18\x05 \x01(\x04R\x06length\x12\x1c\n" +
 	"\texclusive\x18\x06 \x01(\bR\texclusive\x12\x12\n" +
 	"\x04path\x18\a \x01(\fR\x04path\x12\x12\n" +
 	"\x04user\x18\b \x01(\fR\x04user\x12\x14\n" +
-	"\x05since\x18\t \x01(\x03R\x05since\"}\n" +
-	"\x04Open\x121\n" +
-	"\arequest\x18\x01 \x01(\v2\x17.dittofs.lockdb.RequestR\arequest\x12\x16\n" +
+	"\x05since\x18\t \x01(\x03R\x05since\"\x89\x01\n" +
+	"\n" +
+	"OpenRecord\x127\n" +
+	"\arequest\x18\x01 \x01(\v2\x1d.dittofs.lockdb.RequestRecordR\arequest\x12\x16\n" +
 	"\x06rights\x18\x02 \x01(\rR\x06rights\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\rR\x05epoch\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05since\"\x8e\x04\n" +
-	"\aRequest\x12\x12\n" +
-	"\x04open\x18\x01 \x01(\x04R\x04open\x12%\n" +
-	"\x03key\x18\x02 \x01(\v2\x13.dittofs.lockdb.KeyR\x03key\x12\x0e\n" +
-	"\x02fh\x18\x03 \x01(\fR\x02fh\x12+\n" +
-	"\x05owner\x18\x04 \x01(\v2\x15.dittofs.lockdb.OwnerR\x05owner\x12\x1c\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\"\xa0\x04\n" +
+	"\rRequestRecord\x12\x12\n" +
+	"\x04open\x18\x01 \x01(\x04R\x04open\x12+\n" +
+	"\x03key\x18\x02 \x01(\v2\x19.dittofs.lockdb.KeyRecordR\x03key\x12\x0e\n" +
+	"\x02fh\x18\x03 \x01(\fR\x02fh\x121\n" +
+	"\x05owner\x18\x04 \x01(\v2\x1b.dittofs.lockdb.OwnerRecordR\x05owner\x12\x1c\n" +
 	"\tdirectory\x18\x05 \x01(\bR\tdirectory\x12\x16\n" +
 	"\x06access\x18\x06 \x01(\rR\x06access\x12\x14\n" +
 	"\x05share\x18\a \x01(\rR\x05share\x12\x1c\n" +
@@ -752,41 +754,42 @@ const file_gateway_internal_lockdb_record_record_proto_rawDesc = "" +
 	"createGuid\x12\x18\n" +
 	"\aprivate\x18\x11 \x01(\fR\aprivate\x12\x12\n" +
 	"\x04path\x18\x12 \x01(\fR\x04path\x12\x12\n" +
-	"\x04user\x18\x13 \x01(\fR\x04user\"`\n" +
-	"\x04Host\x12\x12\n" +
+	"\x04user\x18\x13 \x01(\fR\x04user\"f\n" +
+	"\n" +
+	"HostRecord\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\x05R\x05state\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05sinceB(Z&dittofs/gateway/internal/lockdb/recordb\x06proto3"
+	"\x05since\x18\x04 \x01(\x03R\x05sinceB!Z\x1fdittofs/gateway/internal/lockdbb\x06proto3"
 
 var (
-	file_gateway_internal_lockdb_record_record_proto_rawDescOnce sync.Once
-	file_gateway_internal_lockdb_record_record_proto_rawDescData []byte
+	file_gateway_internal_lockdb_record_proto_rawDescOnce sync.Once
+	file_gateway_internal_lockdb_record_proto_rawDescData []byte
 )
 
-func file_gateway_internal_lockdb_record_record_proto_rawDescGZIP() []byte {
-	file_gateway_internal_lockdb_record_record_proto_rawDescOnce.Do(func() {
-		file_gateway_internal_lockdb_record_record_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_gateway_internal_lockdb_record_record_proto_rawDesc), len(file_gateway_internal_lockdb_record_record_proto_rawDesc)))
+func file_gateway_internal_lockdb_record_proto_rawDescGZIP() []byte {
+	file_gateway_internal_lockdb_record_proto_rawDescOnce.Do(func() {
+		file_gateway_internal_lockdb_record_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_gateway_internal_lockdb_record_proto_rawDesc), len(file_gateway_internal_lockdb_record_proto_rawDesc)))
 	})
-	return file_gateway_internal_lockdb_record_record_proto_rawDescData
+	return file_gateway_internal_lockdb_record_proto_rawDescData
 }
 
-var file_gateway_internal_lockdb_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
-var file_gateway_internal_lockdb_record_record_proto_goTypes = []any{
-	(*Meta)(nil),    // 0: dittofs.lockdb.Meta
-	(*Key)(nil),     // 1: dittofs.lockdb.Key
-	(*Owner)(nil),   // 2: dittofs.lockdb.Owner
-	(*Range)(nil),   // 3: dittofs.lockdb.Range
-	(*Open)(nil),    // 4: dittofs.lockdb.Open
-	(*Request)(nil), // 5: dittofs.lockdb.Request
-	(*Host)(nil),    // 6: dittofs.lockdb.Host
+var file_gateway_internal_lockdb_record_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_gateway_internal_lockdb_record_proto_goTypes = []any{
+	(*MetaRecord)(nil),    // 0: dittofs.lockdb.MetaRecord
+	(*KeyRecord)(nil),     // 1: dittofs.lockdb.KeyRecord
+	(*OwnerRecord)(nil),   // 2: dittofs.lockdb.OwnerRecord
+	(*RangeRecord)(nil),   // 3: dittofs.lockdb.RangeRecord
+	(*OpenRecord)(nil),    // 4: dittofs.lockdb.OpenRecord
+	(*RequestRecord)(nil), // 5: dittofs.lockdb.RequestRecord
+	(*HostRecord)(nil),    // 6: dittofs.lockdb.HostRecord
 }
-var file_gateway_internal_lockdb_record_record_proto_depIdxs = []int32{
-	1, // 0: dittofs.lockdb.Range.key:type_name -> dittofs.lockdb.Key
-	2, // 1: dittofs.lockdb.Range.owner:type_name -> dittofs.lockdb.Owner
-	5, // 2: dittofs.lockdb.Open.request:type_name -> dittofs.lockdb.Request
-	1, // 3: dittofs.lockdb.Request.key:type_name -> dittofs.lockdb.Key
-	2, // 4: dittofs.lockdb.Request.owner:type_name -> dittofs.lockdb.Owner
+var file_gateway_internal_lockdb_record_proto_depIdxs = []int32{
+	1, // 0: dittofs.lockdb.RangeRecord.key:type_name -> dittofs.lockdb.KeyRecord
+	2, // 1: dittofs.lockdb.RangeRecord.owner:type_name -> dittofs.lockdb.OwnerRecord
+	5, // 2: dittofs.lockdb.OpenRecord.request:type_name -> dittofs.lockdb.RequestRecord
+	1, // 3: dittofs.lockdb.RequestRecord.key:type_name -> dittofs.lockdb.KeyRecord
+	2, // 4: dittofs.lockdb.RequestRecord.owner:type_name -> dittofs.lockdb.OwnerRecord
 	5, // [5:5] is the sub-list for method output_type
 	5, // [5:5] is the sub-list for method input_type
 	5, // [5:5] is the sub-list for extension type_name
@@ -794,26 +797,26 @@ var file_gateway_internal_lockdb_record_record_proto_depIdxs = []int32{
 	0, // [0:5] is the sub-list for field type_name
 }
 
-func init() { file_gateway_internal_lockdb_record_record_proto_init() }
-func file_gateway_internal_lockdb_record_record_proto_init() {
-	if File_gateway_internal_lockdb_record_record_proto != nil {
+func init() { file_gateway_internal_lockdb_record_proto_init() }
+func file_gateway_internal_lockdb_record_proto_init() {
+	if File_gateway_internal_lockdb_record_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_internal_lockdb_record_record_proto_rawDesc), len(file_gateway_internal_lockdb_record_record_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_internal_lockdb_record_proto_rawDesc), len(file_gateway_internal_lockdb_record_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_gateway_internal_lockdb_record_record_proto_goTypes,
-		DependencyIndexes: file_gateway_internal_lockdb_record_record_proto_depIdxs,
-		MessageInfos:      file_gateway_internal_lockdb_record_record_proto_msgTypes,
+		GoTypes:           file_gateway_internal_lockdb_record_proto_goTypes,
+		DependencyIndexes: file_gateway_internal_lockdb_record_proto_depIdxs,
+		MessageInfos:      file_gateway_internal_lockdb_record_proto_msgTypes,
 	}.Build()
-	File_gateway_internal_lockdb_record_record_proto = out.File
-	file_gateway_internal_lockdb_record_record_proto_goTypes = nil
-	file_gateway_internal_lockdb_record_record_proto_depIdxs = nil
+	File_gateway_internal_lockdb_record_proto = out.File
+	file_gateway_internal_lockdb_record_proto_goTypes = nil
+	file_gateway_internal_lockdb_record_proto_depIdxs = nil
 }
