@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -84,13 +85,19 @@ func (k *kernelHandle) open(mount, flags int) (int, error) {
 	r := rawHandle{bytes: uint32(k.n), typ: int32(k.typ)}
 	copy(r.b[:], k.b[:k.n])
 	flags |= unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_LARGEFILE
-	for {
+	for try := time.Duration(1); ; try++ {
 		fd, _, e := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(mount), uintptr(unsafe.Pointer(&r)), uintptr(flags))
 		switch e {
 		case 0:
 			return int(fd), nil
 		case unix.EINTR:
 			continue
+		case unix.ENOMEM:
+			// Also where the inode's number is just being given to a new file, which takes microseconds (iget_locked in the kernel).
+			if try <= 8 {
+				time.Sleep(try * 100 * time.Microsecond)
+				continue
+			}
 		case unix.ENOENT, unix.ESTALE:
 			return -1, ErrStale
 		}
