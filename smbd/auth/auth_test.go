@@ -25,7 +25,7 @@ func unhex(t testing.TB, s string) []byte {
 type one struct{ user User }
 
 func (o one) Lookup(name string) (User, bool) {
-	return o.user, strings.ToLower(accounts.Upper(name)) == strings.ToLower(accounts.Upper(o.user.Name))
+	return o.user, strings.EqualFold(name, o.user.Name)
 }
 func (o one) Groups(User) []uint32 { return []uint32{4, 24} }
 

@@ -1,7 +1,7 @@
-// Package auth is the acceptor's side of SMB's SESSION_SETUP: SPNEGO (RFC 4178, [MS-SPNG]) around NTLMv2 ([MS-NLMP]), and the file of users
-// that it checks against. NTLMv1 and LM are refused.
+// Package auth is the acceptor's side of SMB's SESSION_SETUP: SPNEGO (RFC 4178, [MS-SPNG]) around NTLMv2 ([MS-NLMP]). NTLMv1 and LM are
+// refused. The users are package accounts'.
 //
-// How to read: acceptor.go holds the exchange, spnego.go and ntlm.go the messages, ntlmv2.go the arithmetic, userfile.go the users.
+// How to read: acceptor.go holds the exchange, spnego.go and ntlm.go the messages, ntlmv2.go the arithmetic, reason.go the refusals.
 //
-// Lock order: UserFile.mu alone.
+// No locks.
 package auth
