@@ -86,6 +86,9 @@ func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) *ReadRes
 	if a.Offset > math.MaxInt64-MaxIO {
 		return &ReadRes{Status: ErrInval, Attr: postOp(&st, p.Key)}
 	}
+	if count == 0 {
+		return s.readAdmitted(c, p, a.Offset, 0) // there is nothing to admit; to the counter, length 0 is to the end of file
+	}
 	done, err := s.admit(ctx, c, p, p.File, lock.OpRead, a.Offset, uint64(count))
 	if err != nil {
 		return &ReadRes{Status: statusOf(err), Attr: postOpOf(p.File)}

@@ -214,6 +214,11 @@ func TestCreateWriteReadRemove(t *testing.T) {
 	if w.Committed != FileSync {
 		t.Errorf("committed %v", w.Committed)
 	}
+	r.call(7, &WriteArgs{File: fh, Stable: FileSync}, w, OK)
+	r.call(6, &ReadArgs{fh, 3, 0}, &ReadRes{}, OK)
+	if w.Count != 0 || w.Wcc.After.Attr.Size != 10005 {
+		t.Errorf("a write of nothing: %+v", w)
+	}
 	asked, _ = r.counter.take()
 	if want := []string{"write 5+10000", "write 0+5"}; !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)

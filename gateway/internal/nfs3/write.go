@@ -98,6 +98,10 @@ func (s *Server) writeAt(ctx context.Context, c *oncrpc.Call, p place, a *WriteA
 	if a.Offset > math.MaxInt64 || int64(a.Offset) > math.MaxInt64-int64(len(data)) {
 		return ErrFBig
 	}
+	if len(data) == 0 {
+		res.Wcc.Before, res.Wcc.After, res.Committed = preOp(&st), postOp(&st, p.Key), a.Stable
+		return nil // there is nothing to admit; to the counter, length 0 is to the end of file
+	}
 	done, err := s.admit(ctx, c, p, p.File, lock.OpWrite, a.Offset, uint64(len(data)))
 	if err != nil {
 		return err
