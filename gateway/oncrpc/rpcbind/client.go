@@ -174,6 +174,8 @@ func lookupAt(ctx context.Context, keeper netip.AddrPort, from netip.Addr, progr
 
 // Answers reports whether somebody keeps the port at addr, host:port.
 func Answers(ctx context.Context, addr string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
 	c, err := Dial(ctx, "tcp", addr)
 	if err != nil {
 		return false

@@ -21,7 +21,12 @@ type Where struct {
 func Register(ctx context.Context, w Where, ms []Mapping) (withdraw func(), err error) {
 	var errs []error
 	for _, path := range w.Sockets {
-		err := at(ctx, path, func(c Client) error { return set(ctx, c, ms) })
+		err := at(ctx, path, func(c Client) error {
+			if err := w.same(ctx, c); err != nil {
+				return err
+			}
+			return set(ctx, c, ms)
+		})
 		if err == nil && w.Ask != "" {
 			if err = w.confirm(ctx, ms); err != nil {
 				at(ctx, path, func(c Client) error { unset(ctx, c, ms); return nil })
@@ -66,6 +71,35 @@ func unset(ctx context.Context, c Client, ms []Mapping) {
 	for _, m := range ms {
 		c.Unset(ctx, m)
 	}
+}
+
+// same reports an error where the keeper behind Ask does not list what c lists: then c is another one, whose table is left alone. Two
+// keepers that list the same are told apart by confirm.
+func (w Where) same(ctx context.Context, c Client) error {
+	if w.Ask == "" {
+		return nil
+	}
+	other, err := Dial(ctx, "tcp", w.Ask)
+	if err != nil {
+		return err
+	}
+	defer other.Close()
+	count := map[Mapping]int{}
+	for i, k := range []Client{c, other} {
+		ms, err := k.Dump(ctx)
+		if err != nil {
+			return err
+		}
+		for _, m := range ms {
+			count[Mapping{Program: m.Program, Version: m.Version, Netid: m.Netid, Addr: m.Addr}] += 1 - 2*i
+		}
+	}
+	for _, n := range count {
+		if n != 0 {
+			return fmt.Errorf("%s is another keeper's", w.Ask)
+		}
+	}
+	return nil
 }
 
 // confirm asks for the first of ms over version 2 or 4, whichever its netid allows.
