@@ -263,6 +263,28 @@ func TestCreateWriteReadRemove(t *testing.T) {
 	r.call(12, &RemoveArgs{DirOpArgs{r.root, name}}, rm, ErrNoEnt)
 }
 
+// What is claimed about durability, and that another life of the server, or a disk that failed, has another verifier.
+func TestCommitment(t *testing.T) {
+	r := start(t)
+	a := start(t, func(c *config.Export) { c.Async = true })
+	for _, how := range []StableHow{Unstable, DataSync, FileSync} {
+		for _, x := range []*rig{r, a} {
+			w := &WriteRes{}
+			x.call(7, &WriteArgs{File: x.create(fmt.Sprint(how), 0o600), Count: 1, Stable: how, Data: []byte("x")}, w, OK)
+			if w.Committed != how || w.Verifier != *x.server.verifier.Load() {
+				t.Errorf("asked %d, committed %d, verifier %x", how, w.Committed, w.Verifier)
+			}
+		}
+	}
+	before := *r.server.verifier.Load()
+	if before == *New(Config{Exports: r.set, Locks: seat.New(r.counter)}).verifier.Load() {
+		t.Error("two lives have one verifier")
+	}
+	if r.server.newVerifier(); before == *r.server.verifier.Load() {
+		t.Error("the verifier stays after a failed sync")
+	}
+}
+
 func TestNames(t *testing.T) {
 	r := start(t)
 	r.create("f", 0o600)
