@@ -146,17 +146,20 @@ func (w Where) known(ctx context.Context, ms []Mapping) bool {
 	return false
 }
 
-const recheck = 10 * time.Second
+const (
+	recheck = time.Second
+	patient = 3 * time.Second // the daemons start together, and each may see the others' registrations come
+)
 
 // Keep registers ms and keeps them registered: a keeper that was restarted has forgotten them. It tries for as long as ctx lives, tells
-// the log once when it begins to fail and once when it succeeds again, and calls ready after the first success. The function that it
+// the log once when it has failed for a while and once when it succeeds again, and calls ready after the first success. The function that it
 // returns waits until what was registered is withdrawn; ctx has to end first.
 func Keep(ctx context.Context, log *slog.Logger, w Where, ms []Mapping, ready func()) (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		withdraw := func() {}
 		defer func() { withdraw() }()
-		failing := false
+		since, failing := time.Now(), false
 		next := 200 * time.Millisecond
 		for ctx.Err() == nil {
 			tctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -168,7 +171,7 @@ func Keep(ctx context.Context, log *slog.Logger, w Where, ms []Mapping, ready fu
 					withdraw = undo
 					log.Info("registered with rpcbind", "programs", len(ms))
 					failing, next = false, recheck
-				case !failing && ctx.Err() == nil:
+				case !failing && ctx.Err() == nil && time.Since(since) > patient:
 					failing = true
 					log.Warn("not registered with rpcbind", "err", err)
 				}
@@ -177,7 +180,7 @@ func Keep(ctx context.Context, log *slog.Logger, w Where, ms []Mapping, ready fu
 					ready = nil
 				}
 			} else {
-				next = recheck
+				next, since = recheck, time.Now()
 			}
 			cancel()
 			select {
