@@ -102,23 +102,23 @@ func (w Where) same(ctx context.Context, c Client) error {
 	return nil
 }
 
-// confirm asks for the first of ms over version 2 or 4, whichever its netid allows.
+// confirm asks the keeper that clients will ask for the first of ms.
 func (w Where) confirm(ctx context.Context, ms []Mapping) error {
+	if len(ms) == 0 {
+		return nil
+	}
 	c, err := Dial(ctx, "tcp", w.Ask)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	for _, m := range ms {
-		want, err := ParseUaddr(m.Addr)
-		if err != nil {
-			return err
-		}
-		got, err := c.GetAddr(ctx, m.Program, m.Version, m.Netid)
-		if err != nil || got.Port() != want.Port() {
-			return fmt.Errorf("%s is another keeper's", w.Ask)
-		}
-		break
+	want, err := ParseUaddr(ms[0].Addr)
+	if err != nil {
+		return err
+	}
+	got, err := c.GetAddr(ctx, ms[0].Program, ms[0].Version, ms[0].Netid)
+	if err != nil || got.Port() != want.Port() {
+		return fmt.Errorf("%s is another keeper's", w.Ask)
 	}
 	return nil
 }
