@@ -348,7 +348,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-var errSilent = errors.New("no answer")
+var (
+	errSilent    = errors.New("no answer")
+	errOurselves = errors.New("the client's rpcbind names this lock manager")
+)
 
 // callBack sends GRANTED until the client answers, does not want the lock, or has been silent too long.
 func (s *Server) callBack(ctx context.Context, t *ticket) {
@@ -464,6 +467,10 @@ func (s *Server) dial(ctx context.Context, p peer) (*oncrpc.Client, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if p.addr == p.local && at.Port() == p.port {
+		// A client on this host whose rpcbind names us: we would refuse the lock in its name. It asks again by itself.
+		return nil, errOurselves
 	}
 	return oncrpc.DialFrom(ctx, network, at.String(), p.local)
 }

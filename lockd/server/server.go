@@ -131,13 +131,14 @@ func (s *Server) program(v nlm.Version) *oncrpc.Program {
 type peer struct {
 	addr    netip.Addr
 	local   netip.Addr // our address that it used; zero where not known
+	port    uint16     // our port that it used
 	udp     bool
 	async   bool // it used the _MSG form
 	version nlm.Version
 }
 
 func peerOf(c *oncrpc.Call, v nlm.Version) peer {
-	p := peer{addr: c.Remote.Addr(), local: c.Local.Addr(), udp: c.UDP, version: v}
+	p := peer{addr: c.Remote.Addr(), local: c.Local.Addr(), port: c.Local.Port(), udp: c.UDP, version: v}
 	if !p.local.IsValid() || p.local.IsUnspecified() {
 		p.local = netip.Addr{}
 	}

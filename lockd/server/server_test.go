@@ -385,6 +385,25 @@ func TestASilentClient(t *testing.T) {
 	h.holds("cat")
 }
 
+// A client on this host has no lock manager of its own in rpcbind. It is not answered for; it gets the lock when it asks again.
+func TestAClientBesideUs(t *testing.T) {
+	h := open(t, nil)
+	tried := make(chan struct{}, 100)
+	h.server.cfg.Lookup = func(context.Context, netip.Addr, netip.Addr, uint32, uint32, string) (netip.AddrPort, error) {
+		tried <- struct{}{}
+		return netip.MustParseAddrPort(h.addr), nil
+	}
+	h.lock("ant", 0, 10, false)
+	h.lock("bee", 0, 10, true)
+	h.unlock("ant", 0, 10)
+	<-tried
+	<-tried
+	if st := h.lock("bee", 0, 10, true); st != nlm.Granted {
+		t.Errorf("%v", st)
+	}
+	h.holds("bee")
+}
+
 func TestCancel(t *testing.T) {
 	h := open(t, nil)
 	h.lock("ant", 0, 10, false)

@@ -6,7 +6,7 @@
 // How to read: run.go wires, server.go has the table of procedures, a file for each procedure, store.go what is on disk, announce.go
 // SM_NOTIFY as we send it.
 //
-// Lock order: Server.mu, then Store.mu; neither is held while anybody is asked.
+// Lock order: Server.mu and Store.mu are leaves; Store.mu is held while its files are written, so that they follow each other.
 package server
 
 import (
