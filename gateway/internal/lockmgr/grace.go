@@ -1,0 +1,130 @@
+package lockmgr
+
+import (
+	"time"
+
+	"dittofs/gateway/internal/lockdb"
+	"dittofs/gateway/lock"
+)
+
+// restore puts back what is on record, before anybody is let in. After a crash the NLM locks among it have to be reclaimed.
+func (m *Manager) restore(start lockdb.Start) {
+	for _, o := range start.Opens {
+		m.takeLeaseKey(&o.Request)
+		m.restoring(o.Request.Key, func(t *lock.Table) {
+			t.Restore(lock.OpenRecord{Request: o.Request, Rights: o.Rights, Epoch: o.Epoch, Since: o.Since})
+		})
+	}
+	for _, h := range start.Hosts {
+		m.hosts[h.Name] = &host{Host: h, used: time.Now()}
+	}
+	grace := false
+	for _, r := range start.Ranges {
+		unclaimed := !start.Clean && r.Owner.Client.Door == lock.NLM && m.cfg.Grace > 0
+		grace = grace || unclaimed
+		m.restoring(r.Key, func(t *lock.Table) {
+			t.RestoreRange(lock.RangeRecord{Owner: r.Owner, Open: r.Open, Offset: r.Offset, Length: r.Length, Exclusive: r.Exclusive, User: r.User, Since: r.Since}, r.Path, unclaimed)
+		})
+	}
+	if grace {
+		m.graceEnds = time.Now().Add(m.cfg.Grace)
+		m.log.Info("grace began: NFS clients reclaim their locks", "ranges", len(start.Ranges), "ends", m.graceEnds)
+	}
+	if start.Clean || start.Epoch <= 1 || len(m.cfg.Expect) == 0 {
+		m.endMuster()
+		return
+	}
+	for _, name := range m.cfg.Expect {
+		m.expect[name] = true
+	}
+}
+
+// restoring is a verb whose records are durable already.
+func (m *Manager) restoring(k lock.Key, verb func(t *lock.Table)) {
+	f := m.file(k)
+	verb(&f.t)
+	m.perform(f)
+	f.t.Effects = f.t.Effects[:0]
+	f.mu.Unlock()
+	m.unpin(f)
+}
+
+// endMuster lets new requests in.
+func (m *Manager) endMuster() { m.ready.Do(func() { close(m.musterOver) }) }
+
+// late reports whether others may have been admitted before a door presents what it held.
+func (m *Manager) late() bool {
+	select {
+	case <-m.musterOver:
+		return true
+	default:
+		return false
+	}
+}
+
+// GraceLeft is how long grace still runs; 0: no grace.
+func (m *Manager) GraceLeft() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.graceEnds.IsZero() {
+		return 0
+	}
+	return max(time.Until(m.graceEnds), time.Nanosecond)
+}
+
+// reclaim confirms an NLM lock that is on record for its client. One that stands already is confirmed outside grace too: a client that was
+// told of our restart asks for what it holds.
+func (m *Manager) reclaim(f *file, r *lock.LockRequest) lock.Outcome {
+	if m.GraceLeft() == 0 {
+		if f.t.Holds(r) {
+			return lock.Granted
+		}
+		return lock.Grace
+	}
+	out := f.t.Reclaim(r)
+	if out == lock.Granted {
+		m.metrics.reclaims.Inc()
+		go m.graceOver()
+	}
+	return out
+}
+
+// graceOver ends grace early when every client on record has reclaimed.
+func (m *Manager) graceOver() {
+	if m.GraceLeft() == 0 {
+		return
+	}
+	left := 0
+	m.look(func(t *lock.Table) { left += t.Counts().Unclaimed })
+	if left == 0 {
+		m.EndGrace()
+	}
+}
+
+// EndGrace ends the grace period: what nobody has reclaimed is dropped, and whoever waits for it goes on.
+func (m *Manager) EndGrace() {
+	m.mu.Lock()
+	on := !m.graceEnds.IsZero()
+	m.graceEnds = time.Time{}
+	m.mu.Unlock()
+	if !on {
+		return
+	}
+	dropped := 0
+	m.everyFile(func(t *lock.Table) { dropped += t.DropUnclaimed() })
+	m.log.Info("grace ended", "dropped", dropped)
+}
+
+// List is what is held now, for people.
+func (m *Manager) List(f lock.Filter) lock.Snapshot {
+	s := lock.Snapshot{Grace: m.GraceLeft(), Epoch: m.epoch}
+	m.look(func(t *lock.Table) {
+		if st := filter(t.State(), f); !f.Key.IsZero() && st.Key != f.Key || st.Opens == nil && st.Ranges == nil && st.Leases == nil && st.Waiters == nil {
+			return
+		} else if f.Path == "" || st.Path == f.Path {
+			s.Files = append(s.Files, st)
+		}
+	})
+	sortFiles(s.Files)
+	return s
+}

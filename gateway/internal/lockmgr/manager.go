@@ -1,0 +1,306 @@
+// Package lockmgr is the counter: it keeps one lock.Table for each file, lets every door ask the law at it, and performs what the law says.
+//
+// How to read: manager.go has the files and the shape of every verb, verbs.go the verbs, seat.go a door's seat and its queue of events,
+// grace.go the restart, hosts.go who is monitored, deadlock.go the wait-for graph.
+//
+// Lock order: file.mu, then Manager.mu, then Seat.mu or Seat.qmu; shard.mu is taken by itself or under nothing. deadlocks is taken before file.mu. No mutex
+// is held while the vault is waited for or a sink is called.
+package lockmgr
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dittofs/gateway/internal/lockdb"
+	"dittofs/gateway/lock"
+)
+
+// Config is the settings of a Manager. Limits of 0 are none.
+type Config struct {
+	RangesPerFile   int
+	RangesPerClient int
+	Ranges          int
+	WaitersPerFile  int
+	Grace           time.Duration
+	BreakTimeout    time.Duration // how long a break waits for its acknowledgement; 35 s where 0
+	UnlinkOpen      string        // "deny" or "unix"
+	BrlRead         string        // "deny" or "unix"
+	// Resolve finds the file of a handle, for doors that cannot.
+	Resolve func(fh []byte) (lock.Key, string, error)
+	// Expect names the seats that present what they hold after a crash; new requests wait for them, Muster at most (2 s where 0).
+	Expect []string
+	Muster time.Duration
+}
+
+// Manager is the counter.
+type Manager struct {
+	cfg     Config
+	rules   lock.Rules
+	vault   lockdb.Vault
+	log     *slog.Logger
+	metrics *metrics
+	epoch   uint64
+
+	shards [64]shard
+	turn   atomic.Uint64
+	seatN  atomic.Uint64
+
+	musterOver chan struct{} // closed when new requests may be admitted
+	ready      sync.Once
+
+	deadlocks sync.Mutex // one search at a time
+	waiting   atomic.Int64
+
+	mu        sync.Mutex // guards the fields below
+	seats     map[uint64]*Seat
+	expect    map[string]bool
+	perClient map[lock.Client]int
+	ranges    int
+	leaseKeys map[leaseKey]lock.Key
+	hosts     map[string]*host
+	graceEnds time.Time // zero: no grace
+	unclaimed int
+}
+
+type leaseKey struct{ client, key lock.GUID }
+
+type shard struct {
+	mu    sync.Mutex // guards files and each file's refs
+	files map[lock.Key]*file
+	free  []*file
+}
+
+// file is one table with its mutex.
+type file struct {
+	refs int
+	mu   sync.Mutex // guards the fields below
+	t    lock.Table
+	seq  uint64 // the last that was appended to the vault for this file
+}
+
+// New returns the counter over what the last run left. Run must be called.
+func New(cfg Config, start lockdb.Start, v lockdb.Vault, log *slog.Logger, reg prometheus.Registerer) *Manager {
+	if cfg.BreakTimeout == 0 {
+		cfg.BreakTimeout = 35 * time.Second
+	}
+	if cfg.Muster == 0 {
+		cfg.Muster = 2 * time.Second
+	}
+	m := &Manager{cfg: cfg, vault: v, log: log, epoch: start.Epoch, musterOver: make(chan struct{}),
+		rules: lock.Rules{UnlinkUnix: cfg.UnlinkOpen == "unix", ReadUnix: cfg.BrlRead == "unix", RangesPerFile: cfg.RangesPerFile, WaitersPerFile: cfg.WaitersPerFile},
+		seats: map[uint64]*Seat{}, expect: map[string]bool{}, perClient: map[lock.Client]int{}, leaseKeys: map[leaseKey]lock.Key{}, hosts: map[string]*host{}}
+	for i := range m.shards {
+		m.shards[i].files = map[lock.Key]*file{}
+	}
+	m.metrics = newMetrics(m, reg)
+	m.restore(start)
+	return m
+}
+
+// Epoch is this run's number.
+func (m *Manager) Epoch() uint64 { return m.epoch }
+
+func (m *Manager) shard(k lock.Key) *shard {
+	h := (k.Ino ^ k.FSID ^ uint64(k.Gen)<<17) * 0x9e3779b97f4a7c15
+	return &m.shards[h>>58]
+}
+
+// file finds or makes the file of k and locks it. leave lets it go again.
+func (m *Manager) file(k lock.Key) *file {
+	s := m.shard(k)
+	s.mu.Lock()
+	f := s.files[k]
+	if f == nil {
+		if n := len(s.free); n > 0 {
+			f, s.free = s.free[n-1], s.free[:n-1]
+		} else {
+			f = &file{}
+		}
+		f.t.Rules = m.rules
+		f.t.Reset(k)
+		s.files[k] = f
+	}
+	f.refs++
+	s.mu.Unlock()
+	f.mu.Lock()
+	f.t.At = time.Now()
+	f.t.Turn = m.turn.Add(1)
+	return f
+}
+
+// unpin ends a use of f; the last one of an empty table ends the table.
+func (m *Manager) unpin(f *file) {
+	s := m.shard(f.t.Key)
+	s.mu.Lock()
+	if f.refs--; f.refs == 0 && f.t.Empty() {
+		delete(s.files, f.t.Key)
+		if f.seq = 0; len(s.free) < 64 {
+			s.free = append(s.free, f)
+		}
+	}
+	s.mu.Unlock()
+}
+
+// leave performs what the verb left in f.t.Effects, unlocks f, and waits until everything that was decided about the file is durable. An
+// error means that the vault refuses: what was decided must not be told.
+func (m *Manager) leave(ctx context.Context, f *file) error {
+	m.perform(f)
+	seq, waits := f.seq, len(f.t.Effects) > 0 && m.waiting.Load() > 1
+	f.t.Effects = f.t.Effects[:0]
+	f.mu.Unlock()
+	var err error
+	if seq != 0 {
+		// What is on its way to the disk arrives whether or not the caller still wants it.
+		err = m.vault.Wait(context.WithoutCancel(ctx), seq)
+	}
+	m.unpin(f)
+	if waits {
+		m.breakDeadlocks()
+	}
+	return err
+}
+
+// perform appends records to the vault in the order decided, queues events behind them, and sets clocks. f is locked.
+func (m *Manager) perform(f *file) {
+	if len(f.t.Effects) == 0 {
+		return
+	}
+	var ops []lockdb.Op
+	for i := range f.t.Effects {
+		if op, ok := record(&f.t, &f.t.Effects[i]); ok {
+			ops = append(ops, op)
+		}
+	}
+	if len(ops) > 0 {
+		f.seq = m.vault.Append(ops...)
+	}
+	k := f.t.Key
+	for i := range f.t.Effects {
+		switch e := &f.t.Effects[i]; e.Kind {
+		case lock.Tell:
+			m.tell(e.Seat, e.Event, f.seq)
+		case lock.CountRanges:
+			m.count(e.Client, e.N)
+		case lock.AwaitAck:
+			lease, stage, sent := e.Lease, e.Stage, f.t.At
+			time.AfterFunc(m.cfg.BreakTimeout, func() { m.ackTimeout(k, lease, stage, sent) })
+		case lock.AwaitClient:
+			id, spell := e.ID, e.Spell
+			time.AfterFunc(e.After, func() { m.later(k, func(t *lock.Table) { t.ClientTimeout(id, spell) }) })
+		case lock.LeaseGone:
+			m.mu.Lock()
+			if lk := (leaseKey{e.Client.GUID, e.LeaseKey}); m.leaseKeys[lk] == k {
+				delete(m.leaseKeys, lk)
+			}
+			m.mu.Unlock()
+		}
+	}
+}
+
+// record is the vault's operation for an effect.
+func record(t *lock.Table, e *lock.Effect) (op lockdb.Op, ok bool) {
+	switch e.Kind {
+	case lock.PutRange, lock.DropRange:
+		r := e.Range
+		return lockdb.Op{Delete: e.Kind == lock.DropRange, Range: &lockdb.Range{Key: t.Key, Owner: r.Owner, Open: r.Open, Offset: r.Offset, Length: r.Length,
+			Exclusive: r.Exclusive, Path: t.Path, User: r.User, Since: r.Since}}, true
+	case lock.PutOpen, lock.DropOpen:
+		return lockdb.Op{Delete: e.Kind == lock.DropOpen, Open: &lockdb.Open{Request: e.Open.Request, Rights: e.Open.Rights, Epoch: e.Open.Epoch, Since: e.Open.Since}}, true
+	}
+	return op, false
+}
+
+// later asks the law something on the manager's own account: a clock ran out, a client died.
+func (m *Manager) later(k lock.Key, verb func(t *lock.Table)) {
+	f := m.file(k)
+	verb(&f.t)
+	if err := m.leave(context.Background(), f); err != nil {
+		m.log.Error("lock database refuses", "file", k, "err", err)
+	}
+}
+
+func (m *Manager) ackTimeout(k lock.Key, lease, stage uint64, sent time.Time) {
+	m.later(k, func(t *lock.Table) {
+		if t.AckTimeout(lease, stage) {
+			m.metrics.forced.Inc()
+			m.log.Warn("lease break not acknowledged: forced", "file", k, "path", t.Path, "took", time.Since(sent))
+		}
+	})
+}
+
+func (m *Manager) count(c lock.Client, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ranges += n
+	if m.perClient[c] += n; m.perClient[c] <= 0 {
+		delete(m.perClient, c)
+	}
+	if h := m.hosts[c.Name]; c.Door == lock.NLM && h != nil {
+		h.used = time.Now()
+	}
+}
+
+// full reports whether c has as many ranges as it may.
+func (m *Manager) full(c lock.Client) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cfg.Ranges > 0 && m.ranges >= m.cfg.Ranges || m.cfg.RangesPerClient > 0 && m.perClient[c] >= m.cfg.RangesPerClient
+}
+
+// keys are the files that have state.
+func (m *Manager) keys() []lock.Key {
+	var list []lock.Key
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		for k := range s.files {
+			list = append(list, k)
+		}
+		s.mu.Unlock()
+	}
+	return list
+}
+
+// everyFile asks the law something at each file that has state.
+func (m *Manager) everyFile(verb func(t *lock.Table)) {
+	for _, k := range m.keys() {
+		m.later(k, verb)
+	}
+}
+
+// look reads each file that has state; the law is not asked.
+func (m *Manager) look(read func(t *lock.Table)) {
+	for _, k := range m.keys() {
+		f := m.file(k)
+		read(&f.t)
+		f.mu.Unlock()
+		m.unpin(f)
+	}
+}
+
+// Run ends the muster and the grace period in time, and forgets hosts that have held nothing for long, until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	muster := time.AfterFunc(m.cfg.Muster, m.endMuster)
+	defer muster.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-tick.C:
+			m.mu.Lock()
+			over := !m.graceEnds.IsZero() && now.After(m.graceEnds)
+			m.mu.Unlock()
+			if over {
+				m.EndGrace()
+			}
+			m.forgetIdleHosts(now)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package lockmgr
+
+import (
+	"context"
+	"sync"
+
+	"dittofs/gateway/lock"
+)
+
+// Seat is one door's place at the counter. It implements lock.Manager; its numbers of opens, accesses and tickets are its own.
+type Seat struct {
+	m    *Manager
+	n    uint64
+	door lock.Door
+	name string
+	sink func(lock.Event)
+
+	mu       sync.Mutex // guards the fields below
+	opens    map[uint64]lock.Key
+	accesses map[uint64]lock.Key
+	tickets  map[uint64]waits
+	mustered bool
+	gone     bool
+
+	qmu    sync.Mutex // guards the fields below
+	queue  []queued
+	awake  chan struct{}
+	closed bool
+}
+
+// waits is what a ticket waits for: an open or an access that is the seat's only once it is granted, or a range.
+type waits struct {
+	key          lock.Key
+	open, access uint64
+}
+
+// queued is an event that may be told when everything up to seq is durable.
+type queued struct {
+	e   lock.Event
+	seq uint64
+}
+
+// queueMax is how far a door may fall behind before its seat is taken away.
+const queueMax = 100_000
+
+// Attach gives a door a seat. sink gets its events in order, from one goroutine, and may take its time.
+func (m *Manager) Attach(door lock.Door, name string, sink func(lock.Event)) *Seat {
+	s := &Seat{m: m, n: m.seatN.Add(1), door: door, name: name, sink: sink, opens: map[uint64]lock.Key{}, accesses: map[uint64]lock.Key{},
+		tickets: map[uint64]waits{}, awake: make(chan struct{}, 1)}
+	m.mu.Lock()
+	m.seats[s.n] = s
+	m.mu.Unlock()
+	go s.deliver()
+	return s
+}
+
+// tell queues an event for a seat, behind seq.
+func (m *Manager) tell(seat uint64, e lock.Event, seq uint64) {
+	m.mu.Lock()
+	s := m.seats[seat]
+	m.mu.Unlock()
+	if s == nil {
+		return
+	}
+	if e.Answer != nil {
+		s.mu.Lock()
+		if w, ok := s.tickets[e.Answer.Ticket]; ok {
+			delete(s.tickets, e.Answer.Ticket)
+			m.waiting.Add(-1)
+			if e.Answer.Outcome != lock.Granted {
+				delete(s.opens, w.open)
+				delete(s.accesses, w.access)
+			}
+		}
+		s.mu.Unlock()
+		m.metrics.answered(e.Answer.Outcome)
+	}
+	if e.Break != nil {
+		m.metrics.breaks.Inc()
+		m.log.Info("lease break", "file", e.Break.Key, "client", e.Break.Client, "from", e.Break.From, "to", e.Break.To, "ack", e.Break.AckRequired)
+	}
+	s.put(e, seq)
+}
+
+// everyone tells all doors that keep caches, but the one that made the change.
+func (m *Manager) everyone(c lock.Change) {
+	m.mu.Lock()
+	var to []*Seat
+	for _, s := range m.seats {
+		if s.door != c.By && (s.door == lock.SMB || s.door == lock.Local) {
+			to = append(to, s)
+		}
+	}
+	m.mu.Unlock()
+	for _, s := range to {
+		s.put(lock.Event{Change: &c}, 0)
+	}
+}
+
+func (s *Seat) put(e lock.Event, seq uint64) {
+	s.qmu.Lock()
+	n := len(s.queue)
+	switch {
+	case s.closed:
+	case e.Change != nil && n > 0 && s.queue[n-1].e.Change != nil && *s.queue[n-1].e.Change == *e.Change:
+		// Told already, and not yet heard.
+	case n >= queueMax:
+		s.closed = true
+		s.m.log.Error("a door does not hear: its seat is taken away", "door", s.name, "events", n)
+		go s.Detach()
+	default:
+		s.queue = append(s.queue, queued{e, seq})
+	}
+	s.qmu.Unlock()
+	select {
+	case s.awake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Seat) deliver() {
+	for range s.awake {
+		for {
+			s.qmu.Lock()
+			batch, closed := s.queue, s.closed
+			s.queue = nil
+			s.qmu.Unlock()
+			if closed {
+				return
+			}
+			if len(batch) == 0 {
+				break
+			}
+			for i := range batch {
+				q := &batch[i]
+				if q.seq != 0 && s.m.vault.Wait(context.Background(), q.seq) != nil && q.e.Answer != nil && q.e.Answer.Outcome == lock.Granted {
+					q.e.Answer.Outcome = lock.Failed
+				}
+				s.sink(q.e)
+			}
+		}
+	}
+}
+
+// Detach is the door's death: what lives by its connection ends; durable opens wait for their clients, NLM locks stay.
+func (s *Seat) Detach() {
+	m := s.m
+	m.mu.Lock()
+	_, there := m.seats[s.n]
+	delete(m.seats, s.n)
+	m.mu.Unlock()
+	s.mu.Lock()
+	keys := map[lock.Key]bool{}
+	for _, set := range []map[uint64]lock.Key{s.opens, s.accesses} {
+		for _, k := range set {
+			keys[k] = true
+		}
+	}
+	for _, w := range s.tickets {
+		keys[w.key] = true
+	}
+	m.waiting.Add(-int64(len(s.tickets)))
+	clear(s.tickets)
+	s.gone = true
+	s.mu.Unlock()
+	s.qmu.Lock()
+	s.closed = true
+	s.qmu.Unlock()
+	select {
+	case s.awake <- struct{}{}:
+	default:
+	}
+	if !there {
+		return
+	}
+	if s.door == lock.Local {
+		// Its ranges have no opens that the seat would know.
+		m.everyFile(func(t *lock.Table) { t.Detach(s.n) })
+		return
+	}
+	for k := range keys {
+		m.later(k, func(t *lock.Table) { t.Detach(s.n) })
+	}
+}
+
+// Mustered says that the door has presented everything it held.
+func (s *Seat) Mustered() {
+	s.mu.Lock()
+	s.mustered = true
+	s.mu.Unlock()
+	m := s.m
+	m.mu.Lock()
+	delete(m.expect, s.name)
+	all := len(m.expect) == 0
+	m.mu.Unlock()
+	if all {
+		m.endMuster()
+	}
+}
+
+func (s *Seat) remember(set map[uint64]lock.Key, n uint64, k lock.Key) {
+	s.mu.Lock()
+	set[n] = k
+	s.mu.Unlock()
+}
+
+func (s *Seat) forget(set map[uint64]lock.Key, n uint64) (lock.Key, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := set[n]
+	delete(set, n)
+	return k, ok
+}
+
+// waits notes a ticket before anybody can answer it.
+func (s *Seat) waits(ticket uint64, w waits) {
+	s.mu.Lock()
+	s.tickets[ticket] = w
+	s.mu.Unlock()
+	s.m.waiting.Add(1)
+}
+
+func (s *Seat) find(set map[uint64]lock.Key, n uint64) (lock.Key, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := set[n]
+	return k, ok
+}

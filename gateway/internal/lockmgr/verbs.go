@@ -1,0 +1,352 @@
+package lockmgr
+
+import (
+	"context"
+
+	"dittofs/gateway/lock"
+)
+
+// ask is the door's way to a file: it resolves a handle, and waits until new requests may be admitted.
+func (s *Seat) ask(ctx context.Context, key *lock.Key, path *string, fh []byte, reclaim bool) (lock.Outcome, error) {
+	if len(fh) > 0 {
+		k, p, err := s.m.cfg.Resolve(fh)
+		if err != nil {
+			return lock.Stale, nil
+		}
+		*key = k
+		if *path == "" {
+			*path = p
+		}
+	}
+	if reclaim {
+		return 0, nil
+	}
+	select {
+	case <-s.m.musterOver:
+		return 0, nil
+	default:
+	}
+	select {
+	case <-s.m.musterOver:
+		return 0, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// number reports whether n may name something new of this seat.
+func (s *Seat) number(set map[uint64]lock.Key, n uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, used := set[n]
+	return n != 0 && !used && !s.gone
+}
+
+// Open admits an open.
+func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, error) {
+	m := s.m
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.Reclaim); err != nil || out != 0 {
+		return lock.OpenResult{Outcome: out}, err
+	}
+	r.FH = nil
+	id := lock.ID{Seat: s.n, N: r.Open}
+	if !s.number(s.opens, r.Open) || !m.takeLeaseKey(&r) {
+		return lock.OpenResult{Outcome: m.metrics.outcome(lock.Invalid)}, nil
+	}
+	f := m.file(r.Key)
+	var res lock.OpenResult
+	switch {
+	case !r.Reclaim:
+		res = f.t.Open(id, lock.ID{Seat: s.n, N: r.Ticket}, &r)
+	case s.isMustered():
+		res = f.t.Reconnect(id, &r)
+	default:
+		res = f.t.Present(id, &r, m.late())
+	}
+	if res.Outcome == lock.Granted || res.Outcome == lock.Blocked {
+		s.remember(s.opens, r.Open, r.Key)
+	}
+	if res.Outcome == lock.Blocked {
+		s.waits(r.Ticket, waits{key: r.Key, open: r.Open})
+	}
+	if err := m.leave(ctx, f); err != nil && res.Outcome == lock.Granted {
+		m.refuse(r.Key, err, func(t *lock.Table) { t.Close(id, false) })
+		s.forget(s.opens, r.Open)
+		res = lock.OpenResult{Outcome: lock.Failed}
+	}
+	m.metrics.outcome(res.Outcome)
+	return res, nil
+}
+
+// takeLeaseKey binds a lease key to its file. A key belongs to one file at a time, [MS-SMB2] 3.3.5.9.8.
+func (m *Manager) takeLeaseKey(r *lock.OpenRequest) bool {
+	if r.Kind != lock.LeaseV1 && r.Kind != lock.LeaseV2 {
+		return true
+	}
+	k := leaseKey{r.Owner.Client.GUID, r.LeaseKey}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if have, ok := m.leaseKeys[k]; ok {
+		return have == r.Key
+	}
+	m.leaseKeys[k] = r.Key
+	return true
+}
+
+// refuse takes back what the vault did not take. The vault accepts nothing more by then, so that taking back needs no record.
+func (m *Manager) refuse(k lock.Key, err error, undo func(t *lock.Table)) {
+	m.log.Error("lock database refuses: nothing is granted", "file", k, "err", err)
+	m.later(k, undo)
+}
+
+// Close ends an open.
+func (s *Seat) Close(ctx context.Context, r lock.CloseRequest) (lock.CloseResult, error) {
+	k, ok := s.forget(s.opens, r.Open)
+	if !ok {
+		return lock.CloseResult{Outcome: lock.Stale}, nil
+	}
+	f := s.m.file(k)
+	res := f.t.Close(lock.ID{Seat: s.n, N: r.Open}, r.Keep)
+	if err := s.m.leave(ctx, f); err != nil {
+		s.m.log.Error("lock database refuses", "file", k, "err", err)
+	}
+	return res, nil
+}
+
+// Access admits one operation.
+func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, error) {
+	m := s.m
+	var path string
+	if out, err := s.ask(ctx, &r.Key, &path, r.FH, false); err != nil || out != 0 {
+		return lock.Result{Outcome: out}, err
+	}
+	if !s.number(s.accesses, r.ID) {
+		return lock.Result{Outcome: m.metrics.outcome(lock.Invalid)}, nil
+	}
+	f := m.file(r.Key)
+	res := f.t.Access(lock.ID{Seat: s.n, N: r.ID}, lock.ID{Seat: s.n, N: r.Ticket}, &r)
+	if res.Outcome == lock.Granted || res.Outcome == lock.Blocked {
+		s.remember(s.accesses, r.ID, r.Key)
+	}
+	if res.Outcome == lock.Blocked {
+		s.waits(r.Ticket, waits{key: r.Key, access: r.ID})
+	}
+	if err := m.leave(ctx, f); err != nil {
+		m.log.Error("lock database refuses", "file", r.Key, "err", err)
+	}
+	m.metrics.outcome(res.Outcome)
+	return res, nil
+}
+
+// Done ends an operation.
+func (s *Seat) Done(ctx context.Context, id uint64, changed bool) error {
+	k, ok := s.forget(s.accesses, id)
+	if !ok {
+		return nil
+	}
+	f := s.m.file(k)
+	op, ok := f.t.Done(lock.ID{Seat: s.n, N: id})
+	if err := s.m.leave(ctx, f); err != nil {
+		s.m.log.Error("lock database refuses", "file", k, "err", err)
+	}
+	if filter := filters[op]; ok && changed && filter != 0 {
+		s.m.everyone(lock.Change{Key: k, Action: lock.Modified, Filter: filter, By: s.door, Data: op == lock.OpWrite || op == lock.OpSetSize})
+	}
+	return nil
+}
+
+// filters are the FILE_NOTIFY_CHANGE bits of what an operation changes, [MS-SMB2] 2.2.35. Names are told by Changed.
+var filters = map[lock.Op]uint32{
+	lock.OpWrite:   0x10 | 0x08, // LAST_WRITE, SIZE
+	lock.OpSetSize: 0x08 | 0x10,
+	lock.OpSetAttr: 0x04 | 0x100, // ATTRIBUTES, SECURITY
+}
+
+// Lock gives a byte range, or lets the ticket wait in line.
+func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
+	m := s.m
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.Reclaim && s.door != lock.NLM); err != nil || out != 0 {
+		return lock.Result{Outcome: out}, err
+	}
+	r.FH = nil
+	res := lock.Result{}
+	nlm := r.Owner.Client.Door == lock.NLM
+	watching := uint64(0)
+	if nlm && r.Watch != "" {
+		watching = m.watch(r.Owner.Client.Name, r.Watch, r.NSMState)
+	}
+	f := m.file(r.Key)
+	switch {
+	case nlm && r.Reclaim:
+		res.Outcome = m.reclaim(f, &r)
+	case nlm && m.GraceLeft() > 0 && !f.t.Holds(&r):
+		res.Outcome = lock.Grace
+	case m.full(r.Owner.Client) && !f.t.Holds(&r):
+		res.Outcome = lock.Limit
+	default:
+		res = f.t.Lock(s.n, lock.ID{Seat: s.n, N: r.Ticket}, &r)
+	}
+	if res.Outcome == lock.Blocked {
+		s.waits(r.Ticket, waits{key: r.Key})
+	}
+	err := m.leave(ctx, f)
+	if err == nil && watching != 0 {
+		err = m.vault.Wait(context.WithoutCancel(ctx), watching)
+	}
+	if err != nil && res.Outcome == lock.Granted {
+		m.refuse(r.Key, err, func(t *lock.Table) { t.Unlock(s.n, &r) })
+		res = lock.Result{Outcome: lock.Failed}
+	}
+	if res.Outcome == lock.Blocked && m.waiting.Load() > 1 && m.breakDeadlocks(lock.ID{Seat: s.n, N: r.Ticket}) {
+		res.Outcome = lock.Deadlock
+	}
+	m.metrics.outcome(res.Outcome)
+	return res, nil
+}
+
+// Unlock frees a range.
+func (s *Seat) Unlock(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, true); err != nil || out != 0 {
+		return lock.Result{Outcome: out}, err
+	}
+	f := s.m.file(r.Key)
+	res := f.t.Unlock(s.n, &r)
+	if err := s.m.leave(ctx, f); err != nil {
+		s.m.log.Error("lock database refuses", "file", r.Key, "err", err)
+		return lock.Result{Outcome: lock.Failed}, nil
+	}
+	return res, nil
+}
+
+// Test answers what Lock would.
+func (s *Seat) Test(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, false); err != nil || out != 0 {
+		return lock.Result{Outcome: out}, err
+	}
+	f := s.m.file(r.Key)
+	res := f.t.Test(s.n, &r)
+	return res, s.m.leave(ctx, f)
+}
+
+// Cancel withdraws a ticket. Granted: it is too late, the answer is on its way or told.
+func (s *Seat) Cancel(ctx context.Context, ticket uint64) (lock.Outcome, error) {
+	s.mu.Lock()
+	w, ok := s.tickets[ticket]
+	s.mu.Unlock()
+	if !ok {
+		return lock.Granted, nil
+	}
+	f := s.m.file(w.key)
+	waited := f.t.Cancel(lock.ID{Seat: s.n, N: ticket})
+	if waited {
+		s.withdrawn(ticket)
+	}
+	if err := s.m.leave(ctx, f); err != nil {
+		s.m.log.Error("lock database refuses", "file", w.key, "err", err)
+	}
+	if !waited {
+		return lock.Granted, nil
+	}
+	return lock.Cancelled, nil
+}
+
+// withdrawn forgets a ticket that left the line without an answer.
+func (s *Seat) withdrawn(ticket uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w, ok := s.tickets[ticket]; ok {
+		delete(s.tickets, ticket)
+		delete(s.opens, w.open)
+		delete(s.accesses, w.access)
+		s.m.waiting.Add(-1)
+	}
+}
+
+// CancelLock withdraws the waiting lock that r describes; Stale: none waits.
+func (s *Seat) CancelLock(ctx context.Context, r lock.LockRequest) (lock.Outcome, error) {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, true); err != nil || out != 0 {
+		return out, err
+	}
+	f := s.m.file(r.Key)
+	id, ok := f.t.CancelLock(&r)
+	if ok {
+		f.t.Cancel(id)
+		s.m.mu.Lock()
+		of := s.m.seats[id.Seat]
+		s.m.mu.Unlock()
+		if of != nil {
+			of.withdrawn(id.N)
+		}
+	}
+	if err := s.m.leave(ctx, f); err != nil {
+		return lock.Failed, nil
+	}
+	if !ok {
+		return lock.Stale, nil
+	}
+	return lock.Cancelled, nil
+}
+
+// Acknowledge answers a break.
+func (s *Seat) Acknowledge(ctx context.Context, a lock.Ack) (lock.Outcome, error) {
+	var k lock.Key
+	var ok bool
+	if a.Open != 0 {
+		k, ok = s.find(s.opens, a.Open)
+	} else {
+		s.m.mu.Lock()
+		k, ok = s.m.leaseKeys[leaseKey{a.Client, a.LeaseKey}]
+		s.m.mu.Unlock()
+	}
+	if !ok {
+		return lock.Stale, nil
+	}
+	f := s.m.file(k)
+	out := f.t.Acknowledge(s.n, &a)
+	if err := s.m.leave(ctx, f); err != nil {
+		return lock.Failed, nil
+	}
+	return out, nil
+}
+
+// Disposition marks or unmarks the open's file as delete pending.
+func (s *Seat) Disposition(ctx context.Context, open uint64, pending bool) (lock.Outcome, error) {
+	k, ok := s.find(s.opens, open)
+	if !ok {
+		return lock.Stale, nil
+	}
+	f := s.m.file(k)
+	out := f.t.Disposition(lock.ID{Seat: s.n, N: open}, pending)
+	if err := s.m.leave(ctx, f); err != nil {
+		return lock.Failed, nil
+	}
+	return out, nil
+}
+
+// Forget ends everything that a client holds.
+func (s *Seat) Forget(_ context.Context, c lock.Client) error {
+	s.m.forget(c)
+	return nil
+}
+
+// forget ends everything that c holds on any file, and returns how much it was.
+func (m *Manager) forget(c lock.Client) (n int) {
+	m.everyFile(func(t *lock.Table) { n += t.Forget(c) })
+	m.graceOver()
+	return n
+}
+
+// Changed tells the other doors.
+func (s *Seat) Changed(_ context.Context, c lock.Change) error {
+	if c.By == 0 {
+		c.By = s.door
+	}
+	s.m.everyone(c)
+	return nil
+}
+
+func (s *Seat) isMustered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mustered
+}
