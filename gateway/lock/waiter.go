@@ -2,6 +2,7 @@ package lock
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -53,6 +54,8 @@ func (w *waiter) costs() cost {
 		return w.open.costs()
 	case w.access != nil:
 		return w.access.Op.costs(w.access.Owner.Client.Door)
+	case w.lock.Flock:
+		return cost{allRights, 0}
 	}
 	return lockCosts
 }
@@ -68,7 +71,12 @@ func (t *Table) join(w *waiter) Outcome {
 		return Limit
 	}
 	w.since = t.At
-	t.line = append(t.line, w)
+	// A repeated request keeps its place.
+	i := len(t.line)
+	for i > 0 && t.line[i-1].turn > w.turn {
+		i--
+	}
+	t.line = slices.Insert(t.line, i, w)
 	return Blocked
 }
 
@@ -79,6 +87,9 @@ func (t *Table) settle() {
 		for i := 0; i < len(t.line); {
 			w := t.line[i]
 			out, h := t.judge(w)
+			if out == Blocked && w.inLine && w.lock.Try {
+				out = Denied // it waits for breaks only
+			}
 			if out == Blocked {
 				i++
 				continue
@@ -240,7 +251,7 @@ func (t *Table) judgeOpen(w *waiter) (Outcome, *Holder) {
 	}
 	for i := range t.doing {
 		d := &t.doing[i]
-		if d.open == (ID{}) && r.Access != 0 && d.op.access().needs()&^r.shares() != 0 {
+		if d.open == (ID{}) && r.Access != 0 && !(d.door == Local && r.Owner.Client.Door == Local) && d.op.access().needs()&^r.shares() != 0 {
 			return Blocked, nil
 		}
 	}
@@ -288,8 +299,12 @@ func (t *Table) judgeCaching(w *waiter, own *lease) (Outcome, *Holder) {
 		if l == own || w.spares(l) {
 			continue
 		}
-		if l.stays()&^c.leaves != 0 {
-			t.demand(l, c.leaves)
+		leaves := c.leaves
+		if a := w.access; a != nil && (a.Op == OpRename || a.Op == OpLink) && l.kind == Oplock && l.stays()&H != 0 {
+			leaves = 0 // a batch oplock goes whole, [MS-FSA] 2.1.5.15
+		}
+		if l.stays()&^leaves != 0 {
+			t.demand(l, leaves)
 		}
 		if w.awaits(l, c.gone) {
 			out, h = Blocked, &Holder{Rights: l.rights}
@@ -331,8 +346,16 @@ func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
 		return Stale, nil
 	}
 	own := t.leaseOf(under)
-	if needs := r.Op.access().needs(); r.Open == 0 && needs != 0 && !(needs == ShareDelete && t.Rules.UnlinkUnix) {
-		if out, h := t.judgeSharing(w, own, func(o *open) bool { return o.r.Access != 0 && needs&^o.r.shares() != 0 }); out != Granted {
+	door := r.Owner.Client.Door
+	if needs := r.Op.access().needs(); r.Open == 0 && needs != 0 && !(needs == ShareDelete && t.Rules.UnlinkUnix && door != SMB) {
+		out, h := t.judgeSharing(w, own, func(o *open) bool {
+			if o.r.Access == 0 || door == Local && o.r.Owner.Client.Door == Local {
+				return false
+			}
+			// What SMB replaces by a rename may not be open over SMB at all, [MS-FSA] 2.1.5.15.11.
+			return needs&^o.r.shares() != 0 || door == SMB && r.Op == OpRemove && o.r.Owner.Client.Door == SMB
+		})
+		if out != Granted {
 			return out, h
 		}
 	}

@@ -82,6 +82,7 @@ const (
 	TooManySessions                  Status = 0xC00000CE
 	RequestNotAccepted               Status = 0xC00000D0
 	NotSameDevice                    Status = 0xC00000D4
+	PipeEmpty                        Status = 0xC00000D9
 	OplockNotGranted                 Status = 0xC00000E2
 	InvalidOplockProtocol            Status = 0xC00000E3
 	InternalError                    Status = 0xC00000E5
@@ -193,6 +194,7 @@ var names = map[Status]string{
 	PipeNotAvailable:                 "STATUS_PIPE_NOT_AVAILABLE",
 	InvalidPipeState:                 "STATUS_INVALID_PIPE_STATE",
 	PipeBusy:                         "STATUS_PIPE_BUSY",
+	PipeEmpty:                        "STATUS_PIPE_EMPTY",
 	PipeDisconnected:                 "STATUS_PIPE_DISCONNECTED",
 	PipeClosing:                      "STATUS_PIPE_CLOSING",
 	IoTimeout:                        "STATUS_IO_TIMEOUT",

@@ -1,0 +1,43 @@
+// Dittofs-smbd serves SMB 2 and 3.
+//
+// NAME
+//
+//	dittofs-smbd - SMB 2 and 3 of DittoFS Gateway
+//
+// SYNOPSIS
+//
+//	dittofs-smbd [--config FILE]
+//
+// DESCRIPTION
+//
+//	Serves each export as a share, in the dialects 2.0.2 to 3.1.1, to users that dittofs user has added. It decides no conflict by
+//	itself: share modes, byte-range locks, leases and oplocks are asked of dittofs-gateway, where NFS clients and local programs
+//	ask too. A share is served while its directory is mounted by dittofs-fusefs.
+//
+// FILES
+//
+//	/etc/dittofs/gateway.toml, /etc/dittofs/conf.d/*.toml
+//	/var/lib/dittofs/smb-users   users and their NT hashes
+//
+// SIGNALS
+//
+//	SIGTERM, SIGINT: close all sessions and stop.
+//
+// SECURITY
+//
+//	Runs as root and acts on each file as the user who has logged on; the kernel checks modes and ACLs. Signing is required unless the
+//	configuration says otherwise. Anonymous clients may ask for the list of shares and nothing else. It trusts the gateway at its socket.
+//
+// STANDARDS
+//
+//	[MS-SMB2], [MS-FSA], [MS-FSCC], [MS-NLMP], RFC 4178
+//
+// No locks.
+package main
+
+import (
+	"dittofs/gateway/daemon"
+	"dittofs/smbd/server"
+)
+
+func main() { daemon.Main("smbd", server.Run) }

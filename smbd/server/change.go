@@ -1,0 +1,37 @@
+package server
+
+import (
+	"context"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/smbd/smb2"
+)
+
+// changed tells a change of a name to who watches here, and to the other doors. path is the name's, beneath the share's root.
+func (s *session) changed(ctx context.Context, c lock.Change, path string) {
+	c.By = lock.SMB
+	s.s.watches.changedAt(c, path)
+	if err := s.s.locks.Changed(context.WithoutCancel(ctx), c); err != nil {
+		s.c.log.Debug("change not told", "path", path, "err", err)
+	}
+}
+
+// modified tells that the open's file changed, data or attributes.
+func (o *open) modified(ctx context.Context, filter smb2.CompletionFilter, data bool) {
+	o.mu.Lock()
+	c := lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(filter), Data: data}
+	path := o.path
+	o.mu.Unlock()
+	o.session.changed(ctx, c, path)
+}
+
+// inDirectory is the directory that o's name is in, zero for the root. o.mu is held.
+func (o *open) inDirectory() lock.Key {
+	if o.dirKey.IsZero() && o.parent != nil {
+		if k, err := export.KeyOf(int(o.parent.Fd())); err == nil {
+			o.dirKey = k
+		}
+	}
+	return o.dirKey
+}

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/smb2"
+	"dittofs/smbd/wire"
+)
+
+// CLOSE, [MS-SMB2] 3.3.5.10, and deleting on close, [MS-FSA] 2.1.5.5.
+
+func closeFile(ctx context.Context, r *request) (reply, error) {
+	var q smb2.CloseRequest
+	if err := parse(&q, r); err != nil {
+		return nil, err
+	}
+	o, err := r.open(q.FileID)
+	if err != nil {
+		return nil, err
+	}
+	a := &smb2.CloseResponse{}
+	if q.Flags&smb2.CloseFlagPostQueryAttrib != 0 && o.pipe == nil {
+		if i, err := statFile(o.file, o.called()); err == nil {
+			a.Flags = smb2.CloseFlagPostQueryAttrib
+			a.CreationTime, a.LastAccessTime = wire.FiletimeOf(i.birth), wire.FiletimeOf(i.access)
+			a.LastWriteTime, a.ChangeTime = wire.FiletimeOf(i.write), wire.FiletimeOf(i.change)
+			a.AllocationSize, a.EndOfFile, a.FileAttributes = i.alloc, i.size, i.attributes
+		}
+	}
+	// The request itself lets go, so that closing does not wait for it.
+	r.pinned.unuse(r)
+	r.pinned = nil
+	o.close(context.WithoutCancel(ctx))
+	return a, nil
+}
+
+// called is the name that o was opened or last renamed by.
+func (o *open) called() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.name
+}
+
+// remove unlinks the file of an open that was the last one of a file that is delete pending, whatever it is called by now.
+func (o *open) remove(ctx context.Context) error {
+	s := o.session
+	rel, ok := where(o.vol.root, o.file)
+	if !ok || rel == "." {
+		return nil // gone already
+	}
+	dir, name := splitPath(rel)
+	parent, err := openBeneath(o.vol.root, dir, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	key, err := export.KeyOf(int(parent.Fd()))
+	if err != nil {
+		return err
+	}
+	done, err := s.changeDir(ctx, new(request), key, o.parentKey)
+	if err != nil {
+		return err
+	}
+	err = s.as(o.vol, func() error { return unlinkSame(parent, name, o) })
+	done(err == nil)
+	if err != nil {
+		return err
+	}
+	filter := smb2.NotifyChangeFileName
+	if o.directory {
+		filter = smb2.NotifyChangeDirName
+	}
+	s.changed(ctx, lock.Change{Key: o.key, Dir: key, Name: name, Action: lock.Removed, Filter: uint32(filter)}, rel)
+	return nil
+}
+
+// unlinkSame removes the name, if it is still o's file.
+func unlinkSame(parent *os.File, name string, o *open) error {
+	a, err := export.StatAt(int(parent.Fd()), name)
+	if err != nil {
+		return err
+	}
+	if a.Ino != o.key.Ino {
+		return ntstatus.ObjectNameNotFound
+	}
+	if o.directory {
+		return export.Rmdir(int(parent.Fd()), name)
+	}
+	return export.Unlink(int(parent.Fd()), name)
+}
+
+func splitPath(rel string) (dir, name string) {
+	for i := len(rel) - 1; i >= 0; i-- {
+		if rel[i] == '/' {
+			return rel[:i], rel[i+1:]
+		}
+	}
+	return ".", rel
+}

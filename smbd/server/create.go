@@ -1,0 +1,270 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/rpc"
+	"dittofs/smbd/smb2"
+	"dittofs/smbd/wire"
+)
+
+// CREATE, [MS-SMB2] 3.3.5.9 and [MS-FSA] 2.1.5.1: check the request (create_check.go), find the place (walk.go), make or open the file as
+// the session's user (create_open.go), ask the counter once, and only when it has agreed truncate and answer.
+
+// creation is one CREATE on its way.
+type creation struct {
+	r    *request
+	q    *smb2.CreateRequest
+	s    *session
+	tree *tree
+	vol  *volume
+
+	parts  []string
+	access smb2.AccessMask // what the open will have
+	max    bool            // MAXIMUM_ALLOWED was asked for
+
+	at     *place
+	info   *info // of the file at the place
+	file   *os.File
+	made   bool // by us
+	action smb2.CreateAction
+	dir    lock.Key // the directory, where a name was made
+	o      *open
+}
+
+// errAgain: the file went away while it was being opened; look again.
+var errAgain = errors.New("the file is gone")
+
+func create(ctx context.Context, r *request) (reply, error) {
+	q := new(smb2.CreateRequest)
+	if err := parse(q, r); err != nil {
+		return nil, err
+	}
+	if r.tree.share.ipc {
+		return createPipe(r, q)
+	}
+	c := &creation{r: r, q: q, s: r.session, tree: r.tree}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	for try := 0; ; try++ {
+		body, err := c.once(ctx)
+		if errors.Is(err, errAgain) && try < 5 {
+			continue
+		}
+		if errors.Is(err, errAgain) {
+			err = ntstatus.DeletePending
+		}
+		return body, err
+	}
+}
+
+// createPipe opens a named pipe. [MS-SMB2] 3.3.5.9, the case of a pipe.
+func createPipe(r *request, q *smb2.CreateRequest) (reply, error) {
+	p, ok := rpc.NewPipe(q.Name, r.session.s.rpcInfo())
+	if !ok {
+		return nil, ntstatus.ObjectNameNotFound
+	}
+	o := newOpen(r)
+	o.pipe, o.access, o.name = p, smb2.FileGenericRead|smb2.FileGenericWrite, strings.ToLower(q.Name)
+	if err := r.session.add(o); err != nil {
+		return nil, err
+	}
+	r.chain.open = &o.id
+	return &smb2.CreateResponse{CreateAction: smb2.FileOpened, AllocationSize: 4096, FileAttributes: smb2.FileAttributeNormal, FileID: o.id}, nil
+}
+
+func newOpen(r *request) *open {
+	return &open{session: r.session, tree: r.tree, users: map[*request]struct{}{}, ended: make(chan struct{}), announced: make(chan struct{})}
+}
+
+// once looks, opens and asks one time.
+func (c *creation) once(ctx context.Context) (body reply, err error) {
+	c.made, c.file, c.at, c.info, c.o = false, nil, nil, nil, nil
+	defer func() {
+		if err != nil {
+			c.undo(ctx)
+		}
+	}()
+	err = c.s.as(c.vol, func() (err error) {
+		c.at, err = find(c.vol.root, c.parts)
+		return err
+	})
+	if err != nil {
+		return nil, pathError(err)
+	}
+	if c.at.file == nil {
+		err = c.make(ctx)
+	} else {
+		err = c.openExisting()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err = c.ask(ctx); err != nil {
+		return nil, err
+	}
+	if err = c.settle(); err != nil {
+		return nil, err
+	}
+	if err = c.s.add(c.o); err != nil {
+		return nil, err
+	}
+	c.s.s.metrics.opens.Inc()
+	c.r.chain.open = &c.o.id
+	c.tell(ctx)
+	return c.answer()
+}
+
+// pathError: a way out of the tree is no way. openat2(2) says EXDEV for "..", an absolute link and whatever else leads out.
+func pathError(err error) error {
+	if err == unix.EXDEV || err == unix.ELOOP {
+		return ntstatus.AccessDenied
+	}
+	return err
+}
+
+// undo leaves nothing of a CREATE that was refused: a file that it made goes again.
+func (c *creation) undo(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if c.made {
+		c.s.as(c.vol, func() error {
+			if c.info != nil && c.info.isDir() {
+				return export.Rmdir(int(c.at.parent.Fd()), c.at.name)
+			}
+			return export.Unlink(int(c.at.parent.Fd()), c.at.name)
+		})
+		c.s.changed(ctx, lock.Change{Dir: c.dir, Name: c.at.name, Action: lock.Removed, Filter: c.nameFilter()}, c.at.path)
+	}
+	if c.o != nil {
+		c.s.s.opens.remove(c.o)
+		if c.o.number != 0 && c.o.key != (lock.Key{}) && c.o.asked {
+			c.s.s.locks.Close(ctx, lock.CloseRequest{Open: c.o.number})
+		}
+	}
+	if c.file != nil {
+		c.file.Close()
+	}
+	if c.at != nil {
+		c.at.close()
+	}
+}
+
+// ask is the one question to the counter.
+func (c *creation) ask(ctx context.Context) error {
+	key, err := export.KeyOf(int(c.file.Fd()))
+	if err != nil {
+		return err
+	}
+	locks := c.s.s.locks
+	o := newOpen(c.r)
+	o.vol, o.key, o.directory, o.file, o.access, o.options = c.vol, key, c.info.isDir(), c.file, c.access, c.q.CreateOptions
+	o.parent, o.name, o.path = c.at.parent, c.at.name, c.at.path
+	o.number = locks.Number()
+	o.owner = lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: c.r.chain.c.client}, Session: c.s.id, Handle: o.number}
+	req := lock.OpenRequest{
+		Open: o.number, Key: key, Owner: o.owner, Directory: o.directory, Access: counterAccess(c.access), Share: counterShare(c.q.ShareAccess),
+		Overwrite: !c.made && c.overwrites(), DeleteOnClose: c.q.CreateOptions&smb2.FileDeleteOnClose != 0,
+		Path: o.path, User: c.s.user.Name,
+	}
+	c.cache(o, &req)
+	c.o = o
+	c.s.s.opens.add(o) // before the question: a break may come as soon as it is answered
+	res, err := locks.Open(ctx, req, c.r.pend)
+	if err != nil {
+		return err
+	}
+	if res.Outcome != lock.Granted {
+		return openRefused(res.Outcome)
+	}
+	o.asked, o.granted, o.epoch, o.breaking = true, res.Rights, res.Epoch, res.Breaking
+	// Whoever deleted the file held it until now.
+	if a, err := export.Stat(int(c.file.Fd())); err != nil || a.Nlink == 0 {
+		return errAgain
+	}
+	return nil
+}
+
+// settle does what had to wait for the counter's consent. [MS-FSA] 2.1.5.1.2.3.
+func (c *creation) settle() error {
+	if !c.made && c.overwrites() {
+		err := c.s.as(c.vol, func() error {
+			f := c.file
+			if !c.writable() {
+				fd, err := export.Reopen(int(f.Fd()), unix.O_WRONLY)
+				if err != nil {
+					return err
+				}
+				f = os.NewFile(uintptr(fd), c.at.name)
+				defer f.Close()
+			}
+			return export.Truncate(int(f.Fd()), 0)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if c.made || c.overwrites() {
+		a := c.q.FileAttributes | smb2.FileAttributeArchive
+		if c.info.isDir() {
+			a = c.q.FileAttributes
+		}
+		if err := c.s.as(c.vol, func() error { return setAttributes(c.file, c.at.name, a, wire.Filetime(0)) }); err != nil {
+			c.r.chain.c.log.Debug("attributes not set", "path", c.at.path, "err", err)
+		}
+		if sd := c.q.Contexts.SecurityDescriptor; sd != nil && c.made {
+			if err := c.s.as(c.vol, func() error { return setSecurity(c.file, sd, allSecurity) }); err != nil {
+				c.r.chain.c.log.Debug("security descriptor not set", "path", c.at.path, "err", err)
+			}
+		}
+	}
+	info, err := statFile(c.file, c.at.name)
+	if err == nil {
+		c.info = info
+	}
+	return err
+}
+
+func (c *creation) nameFilter() uint32 {
+	if c.info != nil && c.info.isDir() {
+		return uint32(smb2.NotifyChangeDirName)
+	}
+	return uint32(smb2.NotifyChangeFileName)
+}
+
+// tell lets the others know what happened.
+func (c *creation) tell(ctx context.Context) {
+	switch {
+	case c.made:
+		c.s.changed(ctx, lock.Change{Key: c.o.key, Dir: c.dir, Name: c.at.name, Action: lock.Added, Filter: c.nameFilter()}, c.at.path)
+	case c.overwrites():
+		c.o.modified(ctx, smb2.NotifyChangeSize|smb2.NotifyChangeLastWrite|smb2.NotifyChangeAttributes, true)
+	}
+}
+
+func (c *creation) answer() (reply, error) {
+	i, o := c.info, c.o
+	a := &smb2.CreateResponse{
+		CreateAction: c.action, FileID: o.id, FileAttributes: i.attributes, AllocationSize: i.alloc, EndOfFile: i.size,
+		CreationTime: wire.FiletimeOf(i.birth), LastAccessTime: wire.FiletimeOf(i.access),
+		LastWriteTime: wire.FiletimeOf(i.write), ChangeTime: wire.FiletimeOf(i.change),
+	}
+	x := &c.q.Contexts
+	if x.MaximalAccess != nil {
+		a.Contexts.MaximalAccess = &smb2.MaximalAccess{Access: c.maximal()}
+	}
+	if x.QueryOnDiskID {
+		a.Contexts.OnDiskID = &smb2.OnDiskID{DiskFileID: i.ino, VolumeID: c.vol.fsid}
+	}
+	a.OplockLevel, a.Contexts.Lease = c.cached()
+	c.r.after = append(c.r.after, func() { close(o.announced) })
+	return a, nil
+}

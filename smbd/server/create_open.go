@@ -1,0 +1,225 @@
+package server
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/smb2"
+)
+
+// Modes of what SMB clients make: the protocol has none. A default ACL of the directory goes before them.
+const (
+	newFile      = 0o644
+	newDirectory = 0o755
+)
+
+const (
+	readsData  = smb2.FileReadData | smb2.FileExecute
+	writesData = smb2.FileWriteData | smb2.FileAppendData
+)
+
+func (c *creation) readable() bool { return c.access&readsData != 0 }
+func (c *creation) writable() bool { return c.access&writesData != 0 }
+
+// make creates the file or directory. Whoever creates it has all rights to it, whatever its mode.
+func (c *creation) make(ctx context.Context) (err error) {
+	q := c.q
+	switch {
+	case q.CreateDisposition == smb2.FileOpen || q.CreateDisposition == smb2.FileOverwrite:
+		return ntstatus.ObjectNameNotFound
+	case c.tree.maximal&smb2.FileWriteData == 0:
+		return ntstatus.AccessDenied
+	case q.FileAttributes&smb2.FileAttributeReadonly != 0 && q.CreateOptions&smb2.FileDeleteOnClose != 0:
+		return ntstatus.CannotDelete // [MS-FSA] 2.1.5.1.1
+	case q.FileAttributes&smb2.FileAttributeDirectory != 0 && q.CreateOptions&smb2.FileNonDirectoryFile != 0:
+		return ntstatus.InvalidParameter
+	}
+	if c.dir, err = export.KeyOf(int(c.at.parent.Fd())); err != nil {
+		return err
+	}
+	if c.max {
+		c.access |= smb2.FileAllAccess & c.tree.maximal
+	}
+	done, err := c.s.changeDir(ctx, c.r, c.dir, c.parentKey())
+	if err != nil {
+		return err
+	}
+	err = c.s.as(c.vol, func() (err error) {
+		dir, name := int(c.at.parent.Fd()), c.at.name
+		fd := -1
+		if q.CreateOptions&smb2.FileDirectoryFile != 0 {
+			if err = export.Mkdir(dir, name, newDirectory); err == nil {
+				c.made = true
+				fd, err = export.OpenAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+			}
+		} else {
+			fd, err = export.OpenAt(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, newFile)
+			c.made = err == nil
+		}
+		if err == nil {
+			c.file = os.NewFile(uintptr(fd), name)
+		}
+		return err
+	})
+	done(c.made)
+	if err == unix.EEXIST && q.CreateDisposition != smb2.FileCreate {
+		return errAgain // somebody was faster
+	}
+	if err != nil {
+		return err
+	}
+	c.action = smb2.FileCreated
+	c.info, err = statFile(c.file, c.at.name)
+	return err
+}
+
+// openExisting opens what is there with the rights that were asked for, without changing it.
+func (c *creation) openExisting() (err error) {
+	q := c.q
+	if c.info, err = statFile(c.at.file, c.at.name); err != nil {
+		return err
+	}
+	i := c.info
+	switch {
+	case q.CreateDisposition == smb2.FileCreate:
+		return ntstatus.ObjectNameCollision
+	case i.isDir() && q.CreateOptions&smb2.FileNonDirectoryFile != 0:
+		return ntstatus.FileIsADirectory
+	case !i.isDir() && q.CreateOptions&smb2.FileDirectoryFile != 0:
+		return ntstatus.NotADirectory
+	case i.isDir() && c.truncates():
+		return ntstatus.ObjectNameCollision
+	case c.truncates() && c.tree.maximal&smb2.FileWriteData == 0:
+		return ntstatus.AccessDenied
+	case !i.isDir() && i.attributes&smb2.FileAttributeReadonly != 0 && (c.writable() || c.truncates()):
+		return ntstatus.AccessDenied // [MS-FSA] 2.1.5.1.2.1
+	case i.attributes&smb2.FileAttributeReadonly != 0 && q.CreateOptions&smb2.FileDeleteOnClose != 0:
+		return ntstatus.CannotDelete
+	case !i.isDir() && !i.isRegular() && (c.writable() || c.readable() || c.truncates()):
+		return ntstatus.AccessDenied // a FIFO, socket or device
+	}
+	c.action = smb2.FileOpened
+	if c.truncates() {
+		c.action = smb2.FileOverwritten
+		if q.CreateDisposition == smb2.FileSupersede {
+			c.action = smb2.FileSuperseded
+		}
+	}
+	if c.max {
+		c.access |= c.maximal()
+	}
+	return c.s.as(c.vol, c.reopen)
+}
+
+// reopen turns the place into a descriptor that carries the rights; the kernel refuses them.
+func (c *creation) reopen() error {
+	if c.access&smb2.Delete != 0 && !mayDelete(c.at, c.info, c.s.cred) {
+		return ntstatus.AccessDenied
+	}
+	owner := c.s.cred.UID == 0 || c.s.cred.UID == c.info.uid
+	if c.access&(smb2.WriteDAC|smb2.WriteOwner) != 0 && !owner {
+		return ntstatus.AccessDenied
+	}
+	fd := int(c.at.file.Fd())
+	if c.access&(smb2.FileWriteAttributes|smb2.FileWriteEA) != 0 && !owner || c.truncates() || c.info.isDir() && c.writable() {
+		if err := export.MayAccess(fd, unix.W_OK); err != nil {
+			return err
+		}
+	}
+	flags := unix.O_RDONLY
+	switch {
+	case !c.info.isRegular() && !c.info.isDir(), c.info.isDir() && !c.readable(), !c.readable() && !c.writable():
+		c.file, c.at.file = c.at.file, nil
+		return nil
+	case c.info.isDir():
+		if c.access&smb2.FileListDirectory == 0 { // FILE_TRAVERSE alone
+			c.file, c.at.file = c.at.file, nil
+			return nil
+		}
+		flags |= unix.O_DIRECTORY
+	case c.readable() && c.writable():
+		flags = unix.O_RDWR
+	case c.writable():
+		flags = unix.O_WRONLY
+	}
+	n, err := export.Reopen(fd, flags)
+	if err != nil {
+		return err
+	}
+	c.file = os.NewFile(uintptr(n), c.at.name)
+	c.at.file.Close()
+	c.at.file = nil
+	return nil
+}
+
+// mayDelete asks as the user whether the name may go: the directory's write permission, and where it is sticky, whose file it is.
+func mayDelete(p *place, i *info, cred export.Cred) bool {
+	if p.parent == nil {
+		return false // the share's root
+	}
+	if export.MayAccess(int(p.parent.Fd()), unix.W_OK|unix.X_OK) != nil {
+		return false
+	}
+	if cred.UID == 0 || cred.UID == i.uid {
+		return true
+	}
+	d, err := export.Stat(int(p.parent.Fd()))
+	return err == nil && (d.Mode&unix.S_ISVTX == 0 || d.UID == cred.UID)
+}
+
+// maximal are all the rights that the user could have. [MS-SMB2] 3.3.5.9.5.
+func (c *creation) maximal() smb2.AccessMask {
+	if c.made {
+		return smb2.FileAllAccess & (c.tree.maximal | ^writes)
+	}
+	var a smb2.AccessMask = smb2.FileReadAttributes | smb2.ReadControl | smb2.Synchronize | smb2.FileReadEA
+	c.s.as(c.vol, func() error {
+		f := c.file
+		if f == nil {
+			f = c.at.file
+		}
+		fd := int(f.Fd())
+		if export.MayAccess(fd, unix.R_OK) == nil {
+			a |= smb2.FileReadData | smb2.FileExecute
+		}
+		if export.MayAccess(fd, unix.X_OK) == nil {
+			a |= smb2.FileExecute
+		}
+		owner := c.s.cred.UID == 0 || c.s.cred.UID == c.info.uid
+		if export.MayAccess(fd, unix.W_OK) == nil {
+			a |= smb2.FileWriteAttributes | smb2.FileWriteEA
+			if c.info.isDir() {
+				a |= smb2.FileAddFile | smb2.FileAddSubdirectory | smb2.FileDeleteChild
+			} else if c.info.attributes&smb2.FileAttributeReadonly == 0 {
+				a |= smb2.FileWriteData | smb2.FileAppendData
+			}
+		}
+		if owner {
+			a |= smb2.WriteDAC | smb2.WriteOwner | smb2.FileWriteAttributes | smb2.FileWriteEA
+		}
+		if mayDelete(c.at, c.info, c.s.cred) {
+			a |= smb2.Delete
+		}
+		return nil
+	})
+	return a & (c.tree.maximal | ^writes)
+}
+
+// changeDir announces that a name in a directory comes, goes or changes, which breaks the leases on the directory but the one with the
+// parent key that the client gave. done ends it.
+func (s *session) changeDir(ctx context.Context, r *request, dir lock.Key, parent lock.GUID) (done func(changed bool), err error) {
+	owner := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.c.client}, Session: s.id}
+	res, done, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: dir, Owner: owner, ParentKey: parent, Op: lock.OpChangeDir}, s.s.hold, r.pend)
+	if err != nil {
+		return done, err
+	}
+	if res.Outcome != lock.Granted {
+		return done, accessRefused(res.Outcome)
+	}
+	return done, nil
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/smbd/smb2"
+)
+
+// info is what the file system knows about a file, in the terms of [MS-FSCC] 2.4.
+type info struct {
+	ino         uint64
+	mode        uint32
+	uid, gid    uint32
+	links       uint32
+	size, alloc uint64
+
+	birth, access, write, change time.Time
+
+	attributes smb2.FileAttributes
+}
+
+func (i *info) isDir() bool     { return i.mode&unix.S_IFMT == unix.S_IFDIR }
+func (i *info) isRegular() bool { return i.mode&unix.S_IFMT == unix.S_IFREG }
+
+// statFile asks about an open file. name is what it is called, which decides whether it is hidden.
+func statFile(f *os.File, name string) (*info, error) {
+	a, err := export.Stat(int(f.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	i := fromAttr(&a)
+	var buf [128]byte
+	n, _ := export.GetXattr(int(f.Fd()), dosAttrib, buf[:])
+	i.dos(buf[:max(n, 0)], name)
+	return i, nil
+}
+
+// statName asks about a name in a directory; a symbolic link is not followed.
+func statName(dir *os.File, name string) (*info, error) {
+	a, err := export.StatAt(int(dir.Fd()), name)
+	if err != nil {
+		return nil, err
+	}
+	i := fromAttr(&a)
+	var buf [128]byte
+	n, _ := unix.Lgetxattr(procFD(dir)+"/"+name, dosAttrib, buf[:])
+	i.dos(buf[:max(n, 0)], name)
+	return i, nil
+}
+
+func fromAttr(a *export.Attr) *info {
+	i := &info{
+		ino: a.Ino, mode: a.Mode, uid: a.UID, gid: a.GID, links: a.Nlink, size: a.Size, alloc: a.Used,
+		access: a.Atime.Time(), write: a.Mtime.Time(), change: a.Ctime.Time(), birth: a.Btime.Time(),
+	}
+	if a.Btime.Sec == 0 { // none is kept
+		i.birth = i.write
+		if i.change.Before(i.birth) {
+			i.birth = i.change
+		}
+	}
+	if i.isDir() {
+		i.size, i.alloc = 0, 0
+	}
+	return i
+}
+
+// procFD is a path to an open file that needs no name: it serves the calls that have no form for an O_PATH descriptor.
+func procFD(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/smb2"
+)
+
+// OPLOCK_BREAK: the notification, [MS-SMB2] 3.3.4.6 and 3.3.4.7, and the acknowledgement, 3.3.5.22.
+
+// announceTime is how long a break waits for the CREATE response that names what is broken.
+const announceTime = 5 * time.Second
+
+// broken sends the client of an open or lease the break that the counter decided.
+func (s *Server) broken(b lock.Break) {
+	var o *open
+	if b.Kind == lock.Oplock {
+		o = s.opens.find(b.Open)
+	} else if o = s.opens.lease(b.Client, b.LeaseKey); o == nil {
+		o = s.opens.find(b.Open)
+	}
+	if o == nil {
+		s.log.Debug("break of an open that is gone", "file", b.Key)
+		return
+	}
+	c := o.session.c
+	c.notify(func() {
+		t := time.NewTimer(announceTime)
+		defer t.Stop()
+		select {
+		case <-o.announced:
+		case <-o.ended:
+		case <-t.C:
+		}
+		c.sendBreak(o, b)
+	})
+}
+
+func (c *conn) sendBreak(o *open, b lock.Break) {
+	h := smb2.Header{Command: smb2.OplockBreak, Flags: smb2.FlagServerToRedir, MessageID: smb2.BreakMessageID}
+	msg := h.Append(make([]byte, 0, smb2.HeaderSize+44))
+	if b.Kind == lock.Oplock {
+		msg = (&smb2.OplockBreakNotification{OplockLevel: oplockLevel(b.To), FileID: o.id}).Append(msg)
+	} else {
+		n := smb2.LeaseBreakNotification{Key: smb2.LeaseKey(b.LeaseKey), CurrentState: smb2.LeaseState(b.From), NewState: smb2.LeaseState(b.To)}
+		if b.Kind == lock.LeaseV2 {
+			n.NewEpoch = b.Epoch
+		}
+		if b.AckRequired {
+			n.Flags = smb2.NotifyBreakAckRequired
+		}
+		msg = n.Append(msg)
+	}
+	// It is not signed, and encrypted where the session is.
+	var by *session
+	if o.session.encrypt || o.tree.share.encrypt {
+		by = o.session
+	}
+	c.write(msg, by)
+}
+
+func oplockBreak(ctx context.Context, r *request) (reply, error) {
+	if smb2.IsLeaseBreak(r.msg) {
+		return leaseAcknowledged(ctx, r)
+	}
+	var q smb2.OplockBreakAcknowledgement
+	if err := parse(&q, r); err != nil {
+		return nil, err
+	}
+	o, err := r.open(q.FileID)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.kind != lock.Oplock:
+		return nil, ntstatus.InvalidOplockProtocol
+	case q.OplockLevel != smb2.OplockNone && q.OplockLevel != smb2.OplockII:
+		return nil, ntstatus.InvalidParameter
+	}
+	out, err := r.session.s.locks.Acknowledge(ctx, lock.Ack{Client: o.owner.Client.GUID, Open: o.number, Keep: oplockRights(q.OplockLevel)})
+	switch {
+	case err != nil:
+		return nil, err
+	case out == lock.Late, out == lock.Stale:
+		return nil, ntstatus.InvalidOplockProtocol // [MS-SMB2] 3.3.5.22.1
+	case out != lock.Granted:
+		return nil, ackRefused(out)
+	}
+	return &smb2.OplockBreakResponse{OplockLevel: q.OplockLevel, FileID: o.id}, nil
+}
+
+func leaseAcknowledged(ctx context.Context, r *request) (reply, error) {
+	var q smb2.LeaseBreakAcknowledgement
+	if err := parse(&q, r); err != nil {
+		return nil, err
+	}
+	out, err := r.session.s.locks.Acknowledge(ctx, lock.Ack{Client: r.chain.c.client, LeaseKey: lock.GUID(q.Key), Keep: lock.Rights(q.State)})
+	if err != nil {
+		return nil, err
+	}
+	if out != lock.Granted {
+		return nil, ackRefused(out)
+	}
+	return &smb2.LeaseBreakResponse{Key: q.Key, State: q.State}, nil
+}

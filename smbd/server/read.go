@@ -1,0 +1,114 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/rpc"
+	"dittofs/smbd/smb2"
+)
+
+// READ, [MS-SMB2] 3.3.5.12 and [MS-FSA] 2.1.5.3.
+
+func read(ctx context.Context, r *request) (reply, error) {
+	var q smb2.ReadRequest
+	if err := parse(&q, r); err != nil {
+		return nil, err
+	}
+	if q.Channel != smb2.ChannelNone || q.Length > r.chain.c.maxTransfer {
+		return nil, ntstatus.InvalidParameter
+	}
+	o, err := r.open(q.FileID)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.pipe != nil:
+		return readPipe(o, &q)
+	case o.directory:
+		return nil, ntstatus.InvalidDeviceRequest
+	case o.access&readsData == 0:
+		return nil, ntstatus.AccessDenied
+	case q.Offset > 1<<63-1:
+		return nil, ntstatus.InvalidParameter
+	}
+	done, err := o.admit(ctx, r, lock.OpRead, q.Offset, uint64(q.Length))
+	if err != nil {
+		return nil, err
+	}
+	defer done(false)
+	r.proceed()
+	msg := make([]byte, smb2.ReadDataOffset+int(q.Length))
+	n, err := pread(int(o.file.Fd()), msg[smb2.ReadDataOffset:], int64(q.Offset))
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 && q.Length > 0 || uint32(n) < q.MinimumCount {
+		return nil, ntstatus.EndOfFile
+	}
+	r.session.s.metrics.bytes.WithLabelValues("read").Add(float64(n))
+	(&smb2.ReadResponse{}).AppendFixed(msg[:smb2.HeaderSize], n)
+	return whole(msg[:smb2.ReadDataOffset+n]), nil
+}
+
+// pread reads until b is full or the file ends.
+func pread(fd int, b []byte, offset int64) (n int, err error) {
+	for n < len(b) {
+		m, err := unix.Pread(fd, b[n:], offset+int64(n))
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		if m == 0 {
+			break
+		}
+		n += m
+	}
+	return n, nil
+}
+
+func readPipe(o *open, q *smb2.ReadRequest) (reply, error) {
+	b, more, err := o.pipe.Read(int(q.Length))
+	if err != nil {
+		return nil, pipeError(err)
+	}
+	a := &smb2.ReadResponse{Data: b}
+	if more {
+		return a, ntstatus.BufferOverflow
+	}
+	return a, nil
+}
+
+func pipeError(err error) error {
+	switch {
+	case errors.Is(err, rpc.ErrEmpty):
+		return ntstatus.PipeEmpty
+	case errors.Is(err, rpc.ErrProtocol):
+		return ntstatus.PipeDisconnected
+	case errors.Is(err, rpc.ErrFull):
+		return ntstatus.InsufficientResources
+	}
+	return err
+}
+
+// admit asks the counter before data or size of the open's file is touched.
+func (o *open) admit(ctx context.Context, r *request, op lock.Op, offset, length uint64) (done func(changed bool), err error) {
+	s := o.session.s
+	res, done, err := s.locks.Access(ctx, lock.AccessRequest{Key: o.key, Owner: o.owner, Open: o.number, Op: op, Offset: offset, Length: length}, s.hold, r.pend)
+	if err == nil && res.Outcome != lock.Granted {
+		err = accessRefused(res.Outcome)
+		if why := context.Cause(ctx); res.Outcome == lock.Cancelled && why != nil {
+			err = why
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return done, nil
+}

@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/smb2"
+)
+
+// Renaming and linking, [MS-FSA] 2.1.5.15.12 and 2.1.5.15.9.
+
+// target resolves the new name, and asks for the end of what stands there where it may be replaced.
+func (o *open) target(ctx context.Context, r *request, name string, replace bool) (p *place, dir lock.Key, done func(bool), err error) {
+	done = func(bool) {}
+	parts, err := components(name)
+	if err == nil && len(parts) == 0 {
+		err = ntstatus.ObjectNameInvalid
+	}
+	if err != nil {
+		return nil, dir, done, err
+	}
+	err = r.session.as(o.vol, func() (err error) {
+		p, err = find(o.vol.root, parts)
+		return err
+	})
+	if err != nil {
+		return nil, dir, done, pathError(err)
+	}
+	fail := func(err error) (*place, lock.Key, func(bool), error) {
+		p.close()
+		return nil, dir, done, err
+	}
+	if dir, err = export.KeyOf(int(p.parent.Fd())); err != nil {
+		return fail(err)
+	}
+	wanted := parts[len(parts)-1]
+	if p.file == nil {
+		return p, dir, done, nil
+	}
+	key, err := export.KeyOf(int(p.file.Fd()))
+	if err != nil {
+		return fail(err)
+	}
+	if key == o.key {
+		p.name = wanted // only the case of the name changes, or nothing
+		return p, dir, done, nil
+	}
+	i, err := statFile(p.file, p.name)
+	switch {
+	case err != nil:
+		return fail(err)
+	case !replace:
+		return fail(ntstatus.ObjectNameCollision)
+	case i.isDir(), i.attributes&smb2.FileAttributeReadonly != 0:
+		return fail(ntstatus.AccessDenied)
+	}
+	s := r.session
+	res, end, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: key, Owner: lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.c.client}, Session: s.id},
+		Op: lock.OpRemove}, s.s.hold, r.pend)
+	if err != nil {
+		return fail(err)
+	}
+	if res.Outcome == lock.SharingDenied {
+		return fail(ntstatus.AccessDenied) // [MS-FSA]: the target is open
+	}
+	if res.Outcome != lock.Granted {
+		return fail(accessRefused(res.Outcome))
+	}
+	return p, dir, end, nil
+}
+
+func rename(ctx context.Context, r *request, o *open, name string, replace bool) error {
+	if o.access&smb2.Delete == 0 {
+		return ntstatus.AccessDenied
+	}
+	if o.parent == nil || o.tree.maximal&smb2.FileWriteData == 0 {
+		return ntstatus.AccessDenied
+	}
+	s := r.session
+	p, toDir, end, err := o.target(ctx, r, name, replace)
+	if err != nil {
+		return err
+	}
+	defer func() { p.close() }()
+	defer end(true)
+	done, err := o.admit(ctx, r, lock.OpRename, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer done(false)
+
+	rel, ok := where(o.vol.root, o.file)
+	if !ok {
+		return ntstatus.ObjectNameNotFound
+	}
+	fromPath, fromName := splitPath(rel)
+	from, err := openBeneath(o.vol.root, fromPath, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	fromDir, err := export.KeyOf(int(from.Fd()))
+	if err != nil {
+		return err
+	}
+	changed, err := s.changeDir(ctx, r, fromDir, o.parentKey)
+	if err != nil {
+		return err
+	}
+	if toDir != fromDir {
+		other, err := s.changeDir(ctx, r, toDir, lock.GUID{})
+		if err != nil {
+			changed(false)
+			return err
+		}
+		defer other(true)
+	}
+	flags := uint(unix.RENAME_NOREPLACE)
+	if replace || p.file != nil {
+		flags = 0
+	}
+	err = s.as(o.vol, func() error { return export.Rename(int(from.Fd()), fromName, int(p.parent.Fd()), p.name, flags) })
+	changed(err == nil)
+	if err != nil {
+		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) {
+			return ntstatus.ObjectNameCollision
+		}
+		return err
+	}
+	newPath := join(pathOf(p), p.name)
+	o.mu.Lock()
+	if o.parent != nil {
+		o.parent.Close()
+	}
+	o.parent, p.parent = p.parent, nil
+	o.name, o.path, o.dirKey = p.name, newPath, toDir
+	o.mu.Unlock()
+	filter := uint32(smb2.NotifyChangeFileName)
+	if o.directory {
+		filter = uint32(smb2.NotifyChangeDirName)
+	}
+	s.changed(ctx, lock.Change{Key: o.key, Dir: fromDir, Name: fromName, Action: lock.RenamedOld, Filter: filter}, rel)
+	s.changed(ctx, lock.Change{Key: o.key, Dir: toDir, Name: p.name, Action: lock.RenamedNew, Filter: filter}, newPath)
+	return nil
+}
+
+// pathOf is the directory of a place, beneath the root.
+func pathOf(p *place) string {
+	dir, _ := splitPath(p.path)
+	return dir
+}
+
+func link(ctx context.Context, r *request, o *open, name string, replace bool) error {
+	if o.directory {
+		return ntstatus.FileIsADirectory
+	}
+	if o.tree.maximal&smb2.FileWriteData == 0 {
+		return ntstatus.AccessDenied
+	}
+	s := r.session
+	p, dir, end, err := o.target(ctx, r, name, replace)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	defer end(true)
+	done, err := o.admit(ctx, r, lock.OpLink, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer done(false)
+	changed, err := s.changeDir(ctx, r, dir, lock.GUID{})
+	if err != nil {
+		return err
+	}
+	err = s.as(o.vol, func() error {
+		if p.file != nil {
+			if err := export.Unlink(int(p.parent.Fd()), p.name); err != nil {
+				return err
+			}
+		}
+		return export.Link(int(o.file.Fd()), int(p.parent.Fd()), p.name)
+	})
+	changed(err == nil)
+	if err != nil {
+		return err
+	}
+	s.changed(ctx, lock.Change{Key: o.key, Dir: dir, Name: p.name, Action: lock.Added, Filter: uint32(smb2.NotifyChangeFileName)}, join(pathOf(p), p.name))
+	return nil
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dittofs/gateway/config"
+	"dittofs/gateway/ipc"
+	"dittofs/gateway/lock"
+	"dittofs/gateway/lock/seat"
+	"dittofs/smbd/auth"
+)
+
+// maxConnections bounds the connections. Implementation specific.
+const maxConnections = 2048
+
+// Config is what a Server is made of.
+type Config struct {
+	Settings *config.Config
+	Users    auth.Users
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer                          // nil: none
+	Report   func(context.Context, ipc.Session, bool) error // tells the gateway who is here; nil: nobody is told
+}
+
+// Server is the SMB server, [MS-SMB2] 3.3.1.5.
+type Server struct {
+	cfg     Config
+	name    string
+	guid    [16]byte
+	log     *slog.Logger
+	metrics *metrics
+	locks   *seat.Seat
+	hold    time.Duration // how long an operation waits for a break
+	shares  map[string]*share
+	opens   opens
+	watches watches
+
+	mu       sync.Mutex // guards the fields below
+	conns    map[*conn]struct{}
+	sessions map[uint64]*session
+}
+
+// New makes a Server. Its shares have no trees, and it has no counter, until SetTree and Join bring them.
+func New(cfg Config) *Server {
+	s := &Server{
+		cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Metrics), name: cfg.Settings.SMB.ServerName,
+		hold:   cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
+		shares: map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
+		opens:  opens{by: map[uint64]*open{}}, watches: newWatches(),
+		conns: map[*conn]struct{}{}, sessions: map[uint64]*session{},
+	}
+	if s.name == "" {
+		host, _ := os.Hostname()
+		host, _, _ = strings.Cut(host, ".")
+		s.name = strings.ToUpper(host)
+	}
+	// The same server has the same ServerGuid after a restart.
+	machine, _ := os.ReadFile("/etc/machine-id")
+	sum := sha256.Sum256(append(machine, "\x00dittofs smb\x00"+s.name+"\x00"+cfg.Settings.State...))
+	copy(s.guid[:], sum[:])
+	for _, e := range cfg.Settings.Exports {
+		s.shares[strings.ToLower(e.Name)] = &share{name: e.Name, config: e, encrypt: e.Encrypt || cfg.Settings.SMB.Encryption == "required"}
+	}
+	return s
+}
+
+// Join gives the Server its seat at the counter, whose events go to Event.
+func (s *Server) Join(locks *seat.Seat) { s.locks = locks }
+
+// Event takes what the counter tells. It never waits for a client.
+func (s *Server) Event(e lock.Event) {
+	switch {
+	case e.Break != nil:
+		s.broken(*e.Break)
+	case e.Change != nil:
+		s.watches.changed(*e.Change)
+	case e.Answer != nil && e.Answer.Outcome == lock.Granted:
+		s.log.Debug("an answer that nobody waits for", "ticket", e.Answer.Ticket)
+	}
+}
+
+// Serve accepts connections until ctx ends, and returns when all of them are gone.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		nc, err := l.Accept()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			s.log.Warn("accept", "err", err)
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		c := s.newConn(nc)
+		s.mu.Lock()
+		full := len(s.conns) >= maxConnections
+		if !full {
+			s.conns[c] = struct{}{}
+		}
+		s.mu.Unlock()
+		if full {
+			s.log.Warn("connection refused: too many", "address", c.address)
+			nc.Close()
+			continue
+		}
+		s.metrics.connections.Inc()
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			c.serve(ctx)
+			s.mu.Lock()
+			delete(s.conns, c)
+			s.mu.Unlock()
+			s.metrics.connections.Dec()
+		}()
+	}
+}
+
+func (s *Server) newConn(nc net.Conn) *conn {
+	if t, ok := nc.(*net.TCPConn); ok {
+		t.SetKeepAlive(true)
+		t.SetKeepAlivePeriod(30 * time.Second)
+	}
+	address := nc.RemoteAddr().String()
+	return &conn{
+		s: s, nc: nc, address: address, log: s.log.With("address", address), credits: newCredits(), breaks: make(chan func(), maxBreaks),
+		sessions: map[uint64]*session{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
+	}
+}

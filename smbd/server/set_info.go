@@ -1,0 +1,321 @@
+package server
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/smbd/fscc"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/smb2"
+	"dittofs/smbd/wire"
+)
+
+// SET_INFO, [MS-SMB2] 3.3.5.21, [MS-FSA] 2.1.5.15 and 2.1.5.17.
+
+func setInfo(ctx context.Context, r *request) (reply, error) {
+	var q smb2.SetInfoRequest
+	if err := parse(&q, r); err != nil {
+		return nil, err
+	}
+	o, err := r.open(q.FileID)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case o.pipe != nil:
+		err = ntstatus.NotSupported
+	case q.InfoType == smb2.InfoFile:
+		err = setFileInfo(ctx, r, o, fscc.FileClass(q.FileInfoClass), q.Buffer)
+	case q.InfoType == smb2.InfoSecurity:
+		which := smb2.SecurityInformation(q.AdditionalInformation)
+		if which&^allSecurity != 0 || o.access&(smb2.WriteDAC|smb2.WriteOwner) == 0 {
+			return nil, ntstatus.AccessDenied
+		}
+		if err = r.session.as(o.vol, func() error { return setSecurity(o.file, q.Buffer, which) }); err == nil {
+			o.modified(ctx, smb2.NotifyChangeSecurity, false)
+		}
+	case q.InfoType == smb2.InfoFileSystem, q.InfoType == smb2.InfoQuota:
+		err = ntstatus.NotSupported
+	default:
+		err = ntstatus.InvalidParameter
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &smb2.SetInfoResponse{}, nil
+}
+
+// short is what a buffer is that does not hold its structure.
+func short(err error) error {
+	if err != nil {
+		return ntstatus.InfoLengthMismatch
+	}
+	return nil
+}
+
+func setFileInfo(ctx context.Context, r *request, o *open, class fscc.FileClass, b []byte) error {
+	switch class {
+	case fscc.FileBasic:
+		var i fscc.FileBasicInformation
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		return setBasic(ctx, r, o, &i)
+	case fscc.FileEndOfFile:
+		var i fscc.FileEndOfFileInformation
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		return setSize(ctx, r, o, i.EndOfFile)
+	case fscc.FileAllocation:
+		var i fscc.FileAllocationInformation
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		return setAllocation(ctx, r, o, i.AllocationSize)
+	case fscc.FilePosition:
+		var i fscc.FilePositionInformation
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		o.mu.Lock()
+		o.pos = i.CurrentByteOffset
+		o.mu.Unlock()
+		return nil
+	case fscc.FileMode:
+		var i fscc.FileModeInformation
+		return short(i.Parse(b))
+	case fscc.FileDisposition:
+		var i fscc.FileDispositionInformation
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		return setDisposition(ctx, r, o, i.DeletePending, false)
+	case fscc.FileDispositionEx:
+		var i fscc.FileDispositionInformationEx
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		if i.Flags&fscc.FileDispositionOnClose != 0 {
+			return ntstatus.NotSupported
+		}
+		return setDisposition(ctx, r, o, i.Flags&fscc.FileDispositionDelete != 0, i.Flags&fscc.FileDispositionIgnoreReadonlyAttribute != 0)
+	case fscc.FileRename, fscc.FileRenameEx:
+		var i fscc.FileRenameInformation
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		if i.RootDirectory != 0 {
+			return ntstatus.InvalidParameter
+		}
+		return rename(ctx, r, o, i.FileName, i.Flags&fscc.FileRenameReplaceIfExists != 0)
+	case fscc.FileLink:
+		var i fscc.FileLinkInformation
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		if i.RootDirectory != 0 {
+			return ntstatus.InvalidParameter
+		}
+		return link(ctx, r, o, i.FileName, i.ReplaceIfExists)
+	case fscc.FileFullEa:
+		return ntstatus.EasNotSupported
+	}
+	return ntstatus.InvalidInfoClass
+}
+
+// setBasic sets times and attributes, [MS-FSA] 2.1.5.15.2. The time of the last change is the file system's to set.
+func setBasic(ctx context.Context, r *request, o *open, b *fscc.FileBasicInformation) error {
+	if o.access&smb2.FileWriteAttributes == 0 {
+		return ntstatus.AccessDenied
+	}
+	if b.FileAttributes&smb2.FileAttributeDirectory != 0 && !o.directory {
+		return ntstatus.InvalidParameter
+	}
+	var c export.Changes
+	for _, x := range []struct {
+		to *export.SetTime
+		f  wire.Filetime
+	}{{&c.Atime, b.LastAccessTime}, {&c.Mtime, b.LastWriteTime}, {new(export.SetTime), b.CreationTime}, {new(export.SetTime), b.ChangeTime}} {
+		t, set, valid := fscc.SetTime(x.f)
+		if !valid {
+			return ntstatus.InvalidParameter
+		}
+		if set {
+			*x.to = export.SetTime{Set: true, To: export.TimeOf(t)}
+		}
+	}
+	done, err := o.admit(ctx, r, lock.OpSetAttr, 0, 0)
+	if err != nil {
+		return err
+	}
+	err = r.session.as(o.vol, func() error {
+		if b.FileAttributes != 0 || b.CreationTime > 0 {
+			if err := setAttributes(o.file, o.called(), b.FileAttributes, b.CreationTime); err != nil {
+				return err
+			}
+		}
+		return export.Change(int(o.file.Fd()), &c)
+	})
+	done(err == nil)
+	if err == nil {
+		o.modified(ctx, smb2.NotifyChangeAttributes|smb2.NotifyChangeLastWrite|smb2.NotifyChangeCreation, false)
+	}
+	return err
+}
+
+// setAttributes stores what Unix has a place for in the mode (READONLY: no write permission), the rest and the creation time in the
+// extended attribute. Attributes of 0 and a birth of 0 stay as they are.
+func setAttributes(f *os.File, name string, a smb2.FileAttributes, birth wire.Filetime) error {
+	i, err := statFile(f, name)
+	if err != nil {
+		return err
+	}
+	var buf [128]byte
+	n, _ := export.GetXattr(int(f.Fd()), dosAttrib, buf[:])
+	_, flags, kept := parseDOSAttrib(buf[:max(n, 0)])
+	var created time.Time
+	if flags&dosHasCreateTime != 0 && kept > 0 {
+		created = kept.Time()
+	}
+	if birth > 0 {
+		created = birth.Time()
+	}
+	if a == 0 {
+		a = i.attributes
+	}
+	if !i.isDir() {
+		mode := i.mode & 0o7777
+		switch readonly := a&smb2.FileAttributeReadonly != 0; {
+		case readonly && mode&0o222 != 0:
+			mode &^= 0o222
+		case !readonly && mode&0o222 == 0:
+			mode |= 0o200
+		}
+		if mode != i.mode&0o7777 {
+			if err := export.Change(int(f.Fd()), &export.Changes{Mode: &mode}); err != nil {
+				return err
+			}
+		}
+	}
+	if a&stored == i.defaultAttributes(name)&stored && created.IsZero() && n <= 0 {
+		return nil
+	}
+	return export.SetXattr(int(f.Fd()), dosAttrib, appendDOSAttrib(nil, uint32(a&(stored|smb2.FileAttributeDirectory|smb2.FileAttributeReadonly)), created), 0)
+}
+
+// setSize is FileEndOfFileInformation, [MS-FSA] 2.1.5.15.4. It touches the bytes between the old end and the new one.
+func setSize(ctx context.Context, r *request, o *open, size uint64) error {
+	switch {
+	case o.access&smb2.FileWriteData == 0:
+		return ntstatus.AccessDenied
+	case o.directory || size > 1<<63-1:
+		return ntstatus.InvalidParameter
+	}
+	i, err := statFile(o.file, "")
+	if err != nil {
+		return err
+	}
+	done, err := o.admit(ctx, r, lock.OpSetSize, min(size, i.size), max(size, i.size)-min(size, i.size))
+	if err != nil {
+		return err
+	}
+	err = export.Truncate(int(o.file.Fd()), size)
+	done(err == nil)
+	if err == nil {
+		o.modified(ctx, smb2.NotifyChangeSize|smb2.NotifyChangeLastWrite, true)
+	}
+	return err
+}
+
+// setAllocation is FileAllocationInformation, [MS-FSA] 2.1.5.15.1: less than the size cuts the file, more reserves room.
+func setAllocation(ctx context.Context, r *request, o *open, alloc uint64) error {
+	switch {
+	case o.access&smb2.FileWriteData == 0:
+		return ntstatus.AccessDenied
+	case o.directory || alloc > 1<<63-1:
+		return ntstatus.InvalidParameter
+	}
+	i, err := statFile(o.file, "")
+	if err != nil {
+		return err
+	}
+	if alloc < i.size {
+		return setSize(ctx, r, o, alloc)
+	}
+	if alloc == 0 {
+		return nil
+	}
+	err = unix.Fallocate(int(o.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, int64(alloc))
+	if err == unix.EOPNOTSUPP {
+		return nil // what cannot be reserved is taken when it is written
+	}
+	return err
+}
+
+// setDisposition marks the file for deletion with its last close, [MS-FSA] 2.1.5.15.3.
+func setDisposition(ctx context.Context, r *request, o *open, pending, ignoreReadonly bool) error {
+	if o.access&smb2.Delete == 0 {
+		return ntstatus.AccessDenied
+	}
+	i, err := statFile(o.file, o.called())
+	if err != nil {
+		return err
+	}
+	if pending {
+		switch {
+		case o.parent == nil:
+			return ntstatus.CannotDelete // the share's root
+		case i.attributes&smb2.FileAttributeReadonly != 0 && !ignoreReadonly:
+			return ntstatus.CannotDelete
+		case i.isDir():
+			if err := r.session.as(o.vol, func() error { return emptyDirectory(o) }); err != nil {
+				return err
+			}
+		}
+		done, err := o.admit(ctx, r, lock.OpDelete, 0, 0)
+		if err != nil {
+			return err
+		}
+		defer done(false)
+	}
+	out, err := r.session.s.locks.Disposition(ctx, o.number, pending)
+	if err != nil {
+		return err
+	}
+	if out != lock.Granted {
+		return refused(out)
+	}
+	o.mu.Lock()
+	o.deleting = pending
+	o.mu.Unlock()
+	return nil
+}
+
+func emptyDirectory(o *open) error {
+	fd, err := export.Reopen(int(o.file.Fd()), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "directory")
+	defer f.Close()
+	d, err := export.ReadDir(fd, 0, nil)
+	if err != nil {
+		return err
+	}
+	for {
+		var e export.Entry
+		more, err := d.Next(&e)
+		if err != nil || !more {
+			return err
+		}
+		if n := string(e.Name); n != "." && n != ".." {
+			return ntstatus.DirectoryNotEmpty
+		}
+	}
+}

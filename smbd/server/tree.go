@@ -1,0 +1,101 @@
+package server
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/config"
+	"dittofs/gateway/export"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/rpc"
+	"dittofs/smbd/smb2"
+)
+
+// share is a Share, [MS-SMB2] 3.3.1.6: an exported tree, or IPC$ for the named pipes.
+type share struct {
+	name    string
+	config  config.Export
+	ipc     bool
+	encrypt bool
+	vol     atomic.Pointer[volume] // nil while the tree is away: it is served only while local programs reach it through the mount
+}
+
+// volume is the tree of a share as it is mounted now. Its descriptor lives as long as somebody uses it.
+type volume struct {
+	root *os.File
+	fsid uint64
+}
+
+// as runs f with the session's rights on the disk.
+func (s *session) as(v *volume, f func() error) error {
+	defer runtime.KeepAlive(v)
+	return export.As(s.cred, f)
+}
+
+// tree is a TreeConnect, [MS-SMB2] 3.3.1.9.
+type tree struct {
+	id      uint32
+	share   *share
+	session *session
+	maximal smb2.AccessMask
+}
+
+// volume is where the tree's files are.
+func (t *tree) volume() (*volume, error) {
+	if v := t.share.vol.Load(); v != nil {
+		return v, nil
+	}
+	return nil, ntstatus.FileNotAvailable
+}
+
+// share finds a share by name; letters match in either case.
+func (s *Server) share(name string) *share { return s.shares[strings.ToLower(name)] }
+
+// admits reports whether a user may come in. Anonymous clients may only ask IPC$ for the list of shares.
+func (h *share) admits(s *session) bool {
+	if h.ipc {
+		return true
+	}
+	if s.anonymous {
+		return false
+	}
+	return len(h.config.Users) == 0 || slices.ContainsFunc(h.config.Users, func(u string) bool { return strings.EqualFold(u, s.user.Name) })
+}
+
+// SetTree brings the tree of a share, or with nil takes it away. root becomes the Server's.
+func (s *Server) SetTree(name string, root *os.File) error {
+	h := s.share(name)
+	if h == nil || h.ipc {
+		if root != nil {
+			root.Close()
+		}
+		return ntstatus.BadNetworkName
+	}
+	if root == nil {
+		h.vol.Store(nil)
+		return nil
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(root.Fd()), &st); err != nil {
+		root.Close()
+		return err
+	}
+	h.vol.Store(&volume{root: root, fsid: uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32})
+	return nil
+}
+
+// rpcInfo is what the pipes tell of us.
+func (s *Server) rpcInfo() rpc.Info {
+	return rpc.Info{ServerName: s.name, Shares: func() []rpc.Share {
+		var l []rpc.Share
+		for _, e := range s.cfg.Settings.Exports {
+			l = append(l, rpc.Share{Name: e.Name, Comment: e.Comment})
+		}
+		return l
+	}}
+}
