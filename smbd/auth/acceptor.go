@@ -198,7 +198,7 @@ func (a *Acceptor) onAuthenticate(token, mic []byte) (state, []byte, error) {
 	who := func(r Reason, err error) error {
 		return &Error{Reason: r, User: m.user, Domain: m.domain, Workstation: m.workstation, Err: err}
 	}
-	if m.flags&flagUnicode == 0 || m.flags&flagESS == 0 {
+	if m.flags&flagUnicode == 0 || m.flags&flagESS == 0 && !m.anonymous() { // who is nobody proves nothing, and gets no keys
 		return failed, nil, who(OldProtocol, errors.New("without Unicode or extended session security"))
 	}
 	if m.anonymous() {

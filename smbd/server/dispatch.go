@@ -58,7 +58,7 @@ func (c *conn) dispatch(ctx context.Context, r *request) (body reply, err error)
 		err = why
 	}
 	st := ntstatus.Of(err)
-	if st.IsError() {
+	if st.IsError() && st != ntstatus.MoreProcessingRequired { // which is an error by its number only
 		body = nil
 	}
 	if e, ok := err.(errorBody); ok {
