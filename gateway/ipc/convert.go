@@ -192,6 +192,7 @@ func LockRequestPB(r lock.LockRequest) *lockpb.LockRequest {
 		Flock:     r.Flock,
 		Watch:     text(r.Watch),
 		NsmState:  r.NSMState,
+		Try:       r.Try,
 		Path:      text(r.Path),
 		User:      text(r.User),
 	}
@@ -212,6 +213,7 @@ func LockRequestOf(p *lockpb.LockRequest) lock.LockRequest {
 		Flock:     p.GetFlock(),
 		Watch:     string(p.GetWatch()),
 		NSMState:  p.GetNsmState(),
+		Try:       p.GetTry(),
 		Path:      string(p.GetPath()),
 		User:      string(p.GetUser()),
 	}

@@ -40,7 +40,7 @@ func TestKilledDaemonsComeBack(t *testing.T) {
 			t.Errorf("after kill -9 of dittofs-%s: dittofs lock list says %+v, want %+v", name, l, want)
 		}
 		s, l := g.smb(t), local(t)
-		fid := s.do("open", args{"name": "f", "access": allAccess, "share": 7, "disposition": 1}).FID
+		fid := s.do("open", args{"name": "f", "access": readWrite, "share": 7, "disposition": 1}).FID
 		if st := s.do("lock", args{"fid": fid, "offset": 5, "length": 1, "flags": smbLockExclusive | smbLockNow}).Status; st != lockNotGranted {
 			t.Errorf("after kill -9 of dittofs-%s: SMB LOCK in the range: %s", name, st)
 		}
@@ -77,7 +77,7 @@ func TestSMBLocksOutliveTheGateway(t *testing.T) {
 	write(t, filepath.Join(dir, "f"), "0123456789")
 	g := up(t, dir)
 	s := g.smb(t)
-	fid := s.do("open", args{"name": "f", "access": allAccess, "share": 7, "disposition": 1}).FID
+	fid := s.do("open", args{"name": "f", "access": readWrite, "share": 7, "disposition": 1}).FID
 	if st := s.do("lock", args{"fid": fid, "offset": 0, "length": 10, "flags": smbLockExclusive | smbLockNow}).Status; st != statusOK {
 		t.Fatalf("SMB LOCK: %s", st)
 	}

@@ -16,7 +16,7 @@ const (
 	lockNotGranted   = "c0000055"
 	lockConflict     = "c0000054"
 	sharingViolation = "c0000043"
-	allAccess        = 0x1f01ff
+	readWrite        = 0x12019f
 )
 
 // holder is one of three owners of an exclusive lock on bytes 0 to 9 of the same file.
@@ -35,7 +35,7 @@ func holders(t *testing.T, g *gateway) []holder {
 	n := g.nlm(t, "client-a", 7)
 
 	s := g.smb(t)
-	fid := s.do("open", args{"name": "f", "access": allAccess, "share": 7, "disposition": 1}).FID
+	fid := s.do("open", args{"name": "f", "access": readWrite, "share": 7, "disposition": 1}).FID
 
 	l := local(t)
 	fd := l.do("open", args{"name": filepath.Join(g.Dir, "f"), "flags": os.O_RDWR}).FD
@@ -170,7 +170,7 @@ func TestLeaseIsBroken(t *testing.T) {
 		}},
 	} {
 		s := g.smb(t)
-		o := s.do("open", args{"name": "f", "access": allAccess, "share": 7, "disposition": 1, "key": key, "state": rwh})
+		o := s.do("open", args{"name": "f", "access": readWrite, "share": 7, "disposition": 1, "key": key, "state": rwh})
 		if o.Status != statusOK || o.Lease != rwh {
 			t.Fatalf("%s: the lease: %+v", c.name, o)
 		}
@@ -248,7 +248,7 @@ func TestNLMLockHoldsBackSMBWrite(t *testing.T) {
 	g := up(t, dir)
 	s, n := g.smb(t), g.nlm(t, "client-b", 3)
 	fh := g.nfs(t, 0).must("f")
-	fid := s.do("open", args{"name": "f", "access": allAccess, "share": 7, "disposition": 1}).FID
+	fid := s.do("open", args{"name": "f", "access": readWrite, "share": 7, "disposition": 1}).FID
 	if st := n.lock(fh, 0, 5, false, false); st != nlmGranted {
 		t.Fatalf("NLM LOCK: %d", st)
 	}

@@ -1095,6 +1095,7 @@ type LockRequest struct {
 	NsmState      int32                  `protobuf:"varint,12,opt,name=nsm_state,json=nsmState,proto3" json:"nsm_state,omitempty"`
 	Path          []byte                 `protobuf:"bytes,13,opt,name=path,proto3" json:"path,omitempty"`
 	User          []byte                 `protobuf:"bytes,14,opt,name=user,proto3" json:"user,omitempty"`
+	Try           bool                   `protobuf:"varint,15,opt,name=try,proto3" json:"try,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1225,6 +1226,13 @@ func (x *LockRequest) GetUser() []byte {
 		return x.User
 	}
 	return nil
+}
+
+func (x *LockRequest) GetTry() bool {
+	if x != nil {
+		return x.Try
+	}
+	return false
 }
 
 type Result struct {
@@ -3429,7 +3437,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	" \x01(\x04R\x06length\"7\n" +
 	"\vDoneRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
-	"\achanged\x18\x02 \x01(\bR\achanged\"\xf0\x02\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\"\x82\x03\n" +
 	"\vLockRequest\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\x12\"\n" +
 	"\x03key\x18\x02 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\x12\x0e\n" +
@@ -3445,7 +3453,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x05watch\x18\v \x01(\fR\x05watch\x12\x1b\n" +
 	"\tnsm_state\x18\f \x01(\x05R\bnsmState\x12\x12\n" +
 	"\x04path\x18\r \x01(\fR\x04path\x12\x12\n" +
-	"\x04user\x18\x0e \x01(\fR\x04user\"O\n" +
+	"\x04user\x18\x0e \x01(\fR\x04user\x12\x10\n" +
+	"\x03try\x18\x0f \x01(\bR\x03try\"O\n" +
 	"\x06Result\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12+\n" +
 	"\x06holder\x18\x02 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\" \n" +
