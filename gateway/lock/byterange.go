@@ -100,7 +100,7 @@ func (p posixSet) set(n held, free bool) (out posixSet, gone, come []held) {
 			continue
 		}
 		if !free && h.exclusive == n.exclusive && h.unclaimed == n.unclaimed {
-			if h.span.First <= n.span.First && n.span.Last <= h.span.Last {
+			if h.span.First <= n.span.First && n.span.Last <= h.span.Last && (h.owner.Client.Door == NLM || h.id == n.id) {
 				return p, nil, nil // held already: a retransmission changes nothing
 			}
 			gone = append(gone, h)

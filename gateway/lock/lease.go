@@ -45,7 +45,9 @@ func legal(r Rights, kind CacheKind, dir bool) Rights {
 }
 
 // is reports whether l belongs to the lease key that r asks with.
-func (l *lease) is(client, key GUID) bool { return l.kind != Oplock && l.client == client && l.key == key }
+func (l *lease) is(client, key GUID) bool {
+	return l.kind != Oplock && l.client == client && l.key == key
+}
 
 // stays is what l comes down to: a breaking lease is judged by what it is breaking to.
 func (l *lease) stays() Rights {
@@ -160,7 +162,11 @@ func (t *Table) AckTimeout(lease, stage uint64) (forced bool) {
 }
 
 // cost is what an operation leaves of other holders' caching rights, and which rights must be back before it goes on.
-type cost struct{ leaves, gone Rights }
+type cost struct {
+	leaves, gone Rights
+	batch        bool              // a batch oplock goes whole, [MS-FSA] 2.1.5.15
+	spares       func(*lease) bool // whose lease stays; nil: nobody's
+}
 
 const allRights = R | W | H
 
@@ -170,36 +176,36 @@ const allRights = R | W | H
 func (o Op) costs(door Door) cost {
 	switch o {
 	case OpRead:
-		return cost{allRights &^ W, W}
+		return cost{leaves: allRights &^ W, gone: W}
 	case OpWrite, OpSetSize:
-		return cost{0, W}
+		return cost{gone: W}
 	case OpSetAttr:
 		if door != SMB {
-			return cost{allRights &^ W, W}
+			return cost{leaves: allRights &^ W, gone: W}
 		}
 	case OpRemove:
-		return cost{0, W | H}
+		return cost{gone: W | H}
 	case OpRename, OpLink, OpDelete:
-		return cost{allRights &^ H, H}
+		return cost{leaves: allRights &^ H, gone: H}
 	case OpChangeDir:
-		return cost{0, 0}
+		return cost{}
 	}
-	return cost{allRights, 0}
+	return cost{leaves: allRights}
 }
 
 // costs of an open, [MS-FSA] 2.1.4.12 OPEN: attributes alone break nothing.
 func (r *OpenRequest) costs() cost {
 	switch {
 	case r.Overwrite || r.localWriter():
-		return cost{0, W}
+		return cost{gone: W}
 	case r.Access != 0:
-		return cost{allRights &^ W, W}
+		return cost{leaves: allRights &^ W, gone: W}
 	}
-	return cost{allRights, 0}
+	return cost{leaves: allRights}
 }
 
 // lockCosts is a byte-range lock's: as a write.
-var lockCosts = cost{0, W}
+var lockCosts = cost{gone: W}
 
 // most is the largest lease that can be granted beside everybody else. own is the lease that asks (its opens and ranges are no
 // others), nil for a new one; self is the open that asks.

@@ -1,6 +1,9 @@
 package lock
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ID names an open, an access or a ticket across seats: the seat's number and the number that the seat's door chose.
 type ID struct{ Seat, N uint64 }
@@ -376,6 +379,9 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 	}
 	t.take(o, id, r)
 	o.r.Durable, o.r.DeleteOnClose = r.Durable, r.DeleteOnClose
+	if r.Path != "" {
+		t.Path = r.Path
+	}
 	res := OpenResult{Outcome: Granted}
 	if r.Kind != NoCache {
 		l := o.lease
@@ -468,6 +474,9 @@ func (t *Table) Reconnect(id ID, r *OpenRequest) OpenResult {
 			continue
 		}
 		t.take(o, id, r)
+		for i := range t.smb {
+			t.smb[i].unclaimed = t.smb[i].unclaimed && t.smb[i].id != id
+		}
 		t.putOpen(o)
 		res := OpenResult{Outcome: Granted}
 		if o.lease != nil {
@@ -475,7 +484,50 @@ func (t *Table) Reconnect(id ID, r *OpenRequest) OpenResult {
 		}
 		return res
 	}
+	t.keyUnused(r.Owner.Client.GUID, r.LeaseKey, r.Kind)
 	return OpenResult{Outcome: Stale}
+}
+
+// PresentRange gives a door back a range of SMB or of a local owner that it held before the counter lost its memory. late says that
+// others may have been admitted meanwhile.
+func (t *Table) PresentRange(seat uint64, r *LockRequest, late bool) Result {
+	w := &waiter{id: ID{seat, r.Open}, lock: r, turn: t.Turn}
+	isSMB := r.Owner.Client.Door == SMB
+	s, ok := span(r.Offset, r.Length, isSMB)
+	switch {
+	case !ok:
+		return Result{Outcome: Invalid}
+	case isSMB && t.open(w.id) == nil:
+		return Result{Outcome: Stale}
+	}
+	for i := range t.smb {
+		// A durable open's ranges are on record too.
+		if h := &t.smb[i]; isSMB && h.unclaimed && h.id == w.id && h.span == s && h.length == r.Length && h.exclusive == r.Exclusive {
+			h.unclaimed = false
+			return Result{Outcome: Granted}
+		}
+	}
+	if late {
+		if h := t.rangeConflict(w, s); h != nil {
+			return Result{Outcome: Denied, Holder: h.holder()}
+		}
+	}
+	t.admitLock(w)
+	t.settle()
+	return Result{Outcome: Granted}
+}
+
+// Mustered says that a door has presented all it held: what is on record for its opens beyond that was freed before we heard of it.
+func (t *Table) Mustered(seat uint64) {
+	for i := 0; i < len(t.smb); {
+		if h := t.smb[i]; h.unclaimed && h.id.Seat == seat {
+			t.smb = append(t.smb[:i], t.smb[i+1:]...)
+			t.went(&h)
+		} else {
+			i++
+		}
+	}
+	t.settle()
 }
 
 // Restore puts a durable open of an earlier run back, disconnected.
@@ -506,7 +558,7 @@ func (t *Table) RestoreRange(rec RangeRecord, path string, unclaimed bool) {
 	if isSMB {
 		for _, o := range t.opens {
 			if o.id.N == rec.Open && o.r.Owner == rec.Owner {
-				h.id = o.id
+				h.id, h.unclaimed = o.id, true
 				t.smb = append(t.smb, h)
 				t.effect(Effect{Kind: CountRanges, Client: rec.Owner.Client, N: 1})
 				return
@@ -583,6 +635,7 @@ func (t *Table) Access(id, ticket ID, r *AccessRequest) Result {
 	case Blocked:
 		req, stay := *r, w
 		stay.access = &req
+		stay.rounds = slices.Clone(w.rounds)
 		if out = t.join(&stay); out == Denied {
 			out = TimedOut
 		}

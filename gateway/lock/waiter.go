@@ -2,6 +2,7 @@ package lock
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -15,6 +16,7 @@ type waiter struct {
 	lock   *LockRequest
 	turn   uint64
 	inLine bool    // a byte range stands in the way, not a break
+	rude   bool    // it may overtake: keeping its place would close a cycle
 	rounds []round // breaks that it waits for
 	since  time.Time
 }
@@ -55,7 +57,7 @@ func (w *waiter) costs() cost {
 	case w.access != nil:
 		return w.access.Op.costs(w.access.Owner.Client.Door)
 	case w.lock.Flock:
-		return cost{allRights, 0}
+		return cost{leaves: allRights}
 	}
 	return lockCosts
 }
@@ -162,50 +164,62 @@ func (t *Table) CancelLock(r *LockRequest) (ticket ID, ok bool) {
 	return ID{}, false
 }
 
-// Wait is one who waits for byte ranges of others, as the wait-for graph sees it.
+// Wait is one who waits for byte ranges of others, as the wait-for graph sees it. For hold what it wants; Behind only came earlier: who
+// waits for those alone has not lost anything yet.
 type Wait struct {
-	Ticket ID
-	Turn   uint64
-	Owner  Owner
-	For    []Owner
+	Ticket      ID
+	Turn        uint64
+	Owner       Owner
+	For, Behind []Owner
 }
 
-// Waits lists who waits for ranges, and for whom: the holders that conflict, and those who came before with a request that conflicts.
+// Waits lists who waits for ranges, and for whom.
 func (t *Table) Waits() []Wait {
 	var list []Wait
 	for _, w := range t.line {
 		if w.lock != nil && w.inLine {
-			list = append(list, Wait{w.ticket, w.turn, w.lock.Owner.Ident(), t.inTheWay(w)})
+			list = append(list, Wait{w.ticket, w.turn, w.lock.Owner.Ident(), t.inTheWay(w), t.ahead(w)})
 		}
 	}
 	return list
 }
 
-func (t *Table) inTheWay(w *waiter) []Owner {
+// inTheWay are the holders of ranges that conflict with what w wants.
+func (t *Table) inTheWay(w *waiter) (list []Owner) {
 	r := w.lock
-	var list []Owner
-	add := func(o Owner) {
-		if !same(o, r.Owner) {
-			list = append(list, o.Ident())
-		}
-	}
 	s, _ := span(r.Offset, r.Length, r.Owner.Client.Door == SMB)
 	for _, set := range t.rivals(r) {
 		for i := range set {
-			if h := &set[i]; (r.Exclusive || h.exclusive) && h.span.overlaps(s) {
-				add(h.owner)
+			if h := &set[i]; (r.Exclusive || h.exclusive) && h.span.overlaps(s) && !same(h.owner, r.Owner) {
+				list = append(list, h.owner.Ident())
 			}
 		}
 	}
+	return list
+}
+
+// ahead are those who wait before w for a range that conflicts with what w wants.
+func (t *Table) ahead(w *waiter) (list []Owner) {
+	if w.rude || w.lock.Flock {
+		return nil
+	}
+	s, _ := span(w.lock.Offset, w.lock.Length, w.lock.Owner.Client.Door == SMB)
 	for _, x := range t.line {
-		if x == w {
-			break
-		}
-		if x.before(w, s) {
-			add(x.lock.Owner)
+		if x != w && x.before(w, s) {
+			list = append(list, x.lock.Owner.Ident())
 		}
 	}
 	return list
+}
+
+// Overtake lets a waiter pass those who wait before it: keeping its place would close a cycle that no holder is in.
+func (t *Table) Overtake(ticket ID) {
+	for _, w := range t.line {
+		if w.ticket == ticket {
+			w.rude, t.dirty = true, true
+		}
+	}
+	t.settle()
 }
 
 // rivals are the sets that a request for a range is measured against: flock(2) lives in a space of its own.
@@ -255,7 +269,7 @@ func (t *Table) judgeOpen(w *waiter) (Outcome, *Holder) {
 			return Blocked, nil
 		}
 	}
-	return t.judgeCaching(w, own)
+	return t.judgeCaching(w, own, r.costs())
 }
 
 // judgeSharing finds opens that stand in the way of w, and calls their cached handles back.
@@ -289,19 +303,18 @@ func (t *Table) judgeSharing(w *waiter, own *lease, excludes func(*open) bool) (
 }
 
 // judgeCaching calls back what w costs others, and says whether it must wait for that. [MS-FSA] 2.1.4.12.
-func (t *Table) judgeCaching(w *waiter, own *lease) (Outcome, *Holder) {
-	c := w.costs()
+func (t *Table) judgeCaching(w *waiter, own *lease, c cost) (Outcome, *Holder) {
 	if c.leaves == allRights {
 		return Granted, nil
 	}
 	out, h := Granted, (*Holder)(nil)
 	for _, l := range append([]*lease(nil), t.leases...) {
-		if l == own || w.spares(l) {
+		if l == own || c.spares != nil && c.spares(l) {
 			continue
 		}
 		leaves := c.leaves
-		if a := w.access; a != nil && (a.Op == OpRename || a.Op == OpLink) && l.kind == Oplock && l.stays()&H != 0 {
-			leaves = 0 // a batch oplock goes whole, [MS-FSA] 2.1.5.15
+		if c.batch && l.kind == Oplock && l.stays()&H != 0 {
+			leaves = 0
 		}
 		if l.stays()&^leaves != 0 {
 			t.demand(l, leaves)
@@ -314,12 +327,6 @@ func (t *Table) judgeCaching(w *waiter, own *lease) (Outcome, *Holder) {
 		}
 	}
 	return out, h
-}
-
-// spares reports whether a change in a directory leaves l alone: the client that makes it holds the lease. [MS-SMB2] 3.3.4.22.
-func (w *waiter) spares(l *lease) bool {
-	a := w.access
-	return a != nil && a.Op == OpChangeDir && !a.ParentKey.IsZero() && l.is(a.Owner.Client.GUID, a.ParentKey)
 }
 
 // access is what an operation without an open needs others to share.
@@ -337,13 +344,14 @@ func (o Op) access() Access {
 
 // judgeAccess admits one operation. Under an open the share modes were asked at the open.
 func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
-	w.access = r
 	if t.pending && (r.Op == OpRename || r.Op == OpLink) && r.Open == 0 {
 		return DeletePending, nil
 	}
-	under := w.under()
-	if r.Open != 0 && t.open(under) == nil {
-		return Stale, nil
+	var under ID
+	if r.Open != 0 {
+		if under = (ID{w.id.Seat, r.Open}); t.open(under) == nil {
+			return Stale, nil
+		}
 	}
 	own := t.leaseOf(under)
 	door := r.Owner.Client.Door
@@ -364,7 +372,16 @@ func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
 			return Denied, h.holder()
 		}
 	}
-	return t.judgeCaching(w, own)
+	c := r.Op.costs(door)
+	switch {
+	case r.Op == OpChangeDir && !r.ParentKey.IsZero():
+		// The client that makes the change holds the directory's lease, [MS-SMB2] 3.3.4.22.
+		client, key := r.Owner.Client.GUID, r.ParentKey
+		c.spares = func(l *lease) bool { return l.is(client, key) }
+	case r.Op == OpRename || r.Op == OpLink:
+		c.batch = true
+	}
+	return t.judgeCaching(w, own, c)
 }
 
 // bytes is the range that an operation touches; none where it touches no bytes.
@@ -422,7 +439,7 @@ func (t *Table) judgeLock(w *waiter) (Outcome, *Holder) {
 	if !ok {
 		return Invalid, nil
 	}
-	if isSMB && t.open(w.id) == nil {
+	if isSMB && t.open(w.id) == nil || t.pending && r.Owner.Client.Door == NLM {
 		return Stale, nil
 	}
 	if n := t.Rules.RangesPerFile; n > 0 && len(t.posix)+len(t.smb)+len(t.flocks) >= n && !t.Holds(r) {
@@ -435,21 +452,26 @@ func (t *Table) judgeLock(w *waiter) (Outcome, *Holder) {
 	if r.Flock {
 		return Granted, nil
 	}
-	if w.ticket.N != 0 && !r.Try {
+	// Who asks to wait keeps its place behind those who came before, unless it holds all of it already (a retransmission) or one of them
+	// waits for it: then its place would never come.
+	if w.ticket.N != 0 && !r.Try && !w.rude && (isSMB || !t.Holds(r)) {
+		me := r.Owner.Ident()
 		for _, x := range t.line {
-			if x != w && x.before(w, s) {
+			if x != w && x.before(w, s) && !slices.Contains(t.inTheWay(x), me) {
 				w.inLine = true
 				return Blocked, &Holder{Owner: x.lock.Owner, Exclusive: x.lock.Exclusive, Offset: x.lock.Offset, Length: x.lock.Length}
 			}
 		}
 	}
-	// An operation under way on the range ends first.
+	// An operation under way that the range would have held back ends first. Implementation specific: who does not wait does not wait for
+	// that either, and gets the range, as in NTFS.
 	for i := range t.doing {
-		if d := &t.doing[i]; isSMB && !d.none && d.open != w.id && d.span.overlaps(s) && (r.Exclusive || d.op != OpRead) {
+		d := &t.doing[i]
+		if w.ticket.N != 0 && !d.none && (isSMB && d.open != w.id || !isSMB && d.door == SMB) && d.span.overlaps(s) && (r.Exclusive || d.op != OpRead) {
 			return Blocked, nil
 		}
 	}
-	return t.judgeCaching(w, w.own(t))
+	return t.judgeCaching(w, w.own(t), lockCosts)
 }
 
 // rangeConflict finds a held range that conflicts with a lock of s. Between families only modes count; within one, its own rule.
@@ -516,8 +538,14 @@ func (w *waiter) what() string {
 	if w.lock.Exclusive {
 		mode = "exclusive"
 	}
-	if w.lock.Length == 0 {
-		return fmt.Sprintf("lock %d- %s", w.lock.Offset, mode)
+	s, _ := span(w.lock.Offset, w.lock.Length, w.lock.Owner.Client.Door == SMB)
+	switch {
+	case w.lock.Flock:
+		return "flock " + mode
+	case s.Empty:
+		return fmt.Sprintf("lock nothing at %d %s", s.First, mode)
+	case s.Last == math.MaxUint64:
+		return fmt.Sprintf("lock %d-end %s", s.First, mode)
 	}
 	return fmt.Sprintf("lock %d-%d %s", w.lock.Offset, w.lock.Offset+w.lock.Length-1, mode)
 }
@@ -525,7 +553,7 @@ func (w *waiter) what() string {
 // waitsFor is who must let go, or give back, before w goes on.
 func (t *Table) waitsFor(w *waiter) []Owner {
 	if w.lock != nil && w.inLine {
-		return t.inTheWay(w)
+		return append(t.inTheWay(w), t.ahead(w)...)
 	}
 	var list []Owner
 	for _, x := range w.rounds {
