@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -21,7 +22,8 @@ import (
 )
 
 const (
-	smbUser     = "tester"
+	smbUser     = "check-user" // has no account here, so it acts as the tree's owner
+	owner       = 1000         // the tree's; over NFS too
 	smbPassword = "Secret 1"
 )
 
@@ -64,6 +66,7 @@ func tree(t *testing.T) string {
 		t.Fatal(err)
 	}
 	os.Chmod(dir, 0o777)
+	os.Chown(dir, owner, owner)
 	t.Cleanup(func() {
 		unix.Unmount(dir, unix.MNT_DETACH)
 		if err := os.RemoveAll(base); err != nil {
@@ -208,7 +211,7 @@ func (g *gateway) smbclient(commands string, more ...string) (string, error) {
 // nfsURL is a file's URL for libnfs. It finds MOUNT through port 111.
 func (g *gateway) nfsURL(name string) string {
 	host, _, _ := net.SplitHostPort(g.Ready["nfs"])
-	return "nfs://" + host + g.Dir + "/" + name
+	return fmt.Sprintf("nfs://%s%s/%s?uid=%d&gid=%d", host, g.Dir, name, owner, owner)
 }
 
 // peer is a client that takes JSON commands.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -122,10 +123,17 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 		return err
 	}
 	doors["metrics"] = metrics
-	house.Set(doors)
 	if cfg.NFS.Rpcbind {
-		defer register(ctx, g, env, ms)()
+		// Who waits for us to be ready wants to mount, and asks rpcbind first.
+		registered := make(chan struct{})
+		defer register(ctx, g, env, ms, func() { close(registered) })()
+		select {
+		case <-registered:
+		case <-time.After(3 * time.Second):
+		case <-ctx.Done():
+		}
 	}
+	house.Set(doors)
 	env.Ready()
 	return g.Wait()
 }
@@ -175,7 +183,7 @@ func follow(ctx context.Context, env daemon.Env, trees *ipc.Trees, exports *expo
 }
 
 // register makes the programs known to the system's rpcbind; where none answers, this process keeps port 111 itself.
-func register(ctx context.Context, g *errgroup.Group, env daemon.Env, ms []rpcbind.Mapping) (wait func()) {
+func register(ctx context.Context, g *errgroup.Group, env daemon.Env, ms []rpcbind.Mapping, ready func()) (wait func()) {
 	host := env.Config.Listen
 	if host == "" {
 		host = "127.0.0.1"
@@ -188,8 +196,11 @@ func register(ctx context.Context, g *errgroup.Group, env daemon.Env, ms []rpcbi
 			}
 			return nil
 		})
+		for try := 0; try < 100 && ctx.Err() == nil && !rpcbind.Answers(ctx, keeper); try++ {
+			time.Sleep(5 * time.Millisecond)
+		}
 	}
-	return rpcbind.Keep(ctx, env.Log, rpcbind.Where{Sockets: []string{"/run/rpcbind.sock", own}, Ask: keeper}, ms, nil)
+	return rpcbind.Keep(ctx, env.Log, rpcbind.Where{Sockets: []string{rpcbind.Socket, own}, Ask: keeper}, ms, ready)
 }
 
 func hostPort(addr string, port uint16) string {
