@@ -67,7 +67,7 @@ func roff(name, text string) (string, error) {
 	fmt.Fprintf(&b, ".TH %s 8 \"\" \"DittoFS Gateway\"\n", strings.ToUpper(name))
 	seen := map[string]bool{}
 	for line := range strings.SplitSeq(text, "\n") {
-		trimmed := strings.TrimSpace(line)
+		trimmed := strings.TrimPrefix(strings.TrimSpace(line), "# ")
 		switch {
 		case trimmed == "No locks." || strings.HasPrefix(trimmed, "Lock order:"):
 		case trimmed != "" && trimmed == strings.ToUpper(trimmed) && strings.IndexFunc(trimmed, func(r rune) bool { return r != ' ' && (r < 'A' || r > 'Z') }) < 0:
