@@ -1,6 +1,7 @@
 package lockmgr
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -9,7 +10,8 @@ import (
 )
 
 // breakDeadlocks looks for cycles in the wait-for graph over all files and doors, and takes the newest waiter of each out of its line. It
-// reports whether that was one of mine, whose caller answers it; the others get an Answer.
+// reports whether that was one of mine, whose caller answers it; the others get an Answer. A cycle that exists only because somebody keeps
+// a place in a line is no deadlock: that one overtakes.
 //
 // Files are read one after the other. A cycle that is there cannot go away by itself, so it is seen whole; an edge that went meanwhile
 // is looked at again before a victim is taken.
@@ -26,37 +28,49 @@ func (m *Manager) breakDeadlocks(mine ...lock.ID) (self bool) {
 			f.mu.Unlock()
 			m.unpin(f)
 		}
-		victim, ok := newest(all)
-		if !ok {
+		if c := cycle(all, func(e *edge) []lock.Owner { return e.For }); c != nil {
+			victim := slices.MaxFunc(c, func(a, b step) int { return cmp.Compare(a.Turn, b.Turn) }).edge
+			self = m.end(victim, mine) || self
+		} else if c := cycle(all, func(e *edge) []lock.Owner { return append(slices.Clip(e.For), e.Behind...) }); c != nil {
+			// Somebody in it waits only for one who came earlier, and may pass.
+			for _, s := range c {
+				if !slices.Contains(s.For, s.next) {
+					m.restoring(s.key, func(t *lock.Table) { t.Overtake(s.Ticket) })
+				}
+			}
+		} else {
 			return self
 		}
-		f := m.file(victim.key)
-		waited := f.t.Cancel(victim.Ticket)
-		own := len(mine) > 0 && mine[0] == victim.Ticket
+	}
+	return self
+}
+
+// end takes the victim out of its line, and reports whether it is one of mine.
+func (m *Manager) end(victim edge, mine []lock.ID) (self bool) {
+	f := m.file(victim.key)
+	if f.t.Cancel(victim.Ticket) {
 		m.mu.Lock()
 		s := m.seats[victim.Ticket.Seat]
 		m.mu.Unlock()
-		if waited {
-			m.metrics.deadlocks.Inc()
-			m.log.Info("deadlock", "file", victim.key, "victim", victim.Owner, "waited for", victim.For)
-			if own {
-				self = true
-			}
-			if s != nil && own {
-				s.withdrawn(victim.Ticket.N)
-			} else if s != nil {
-				m.tell(victim.Ticket.Seat, lock.Event{Answer: &lock.Answer{Ticket: victim.Ticket.N, Outcome: lock.Deadlock}}, 0)
-			}
+		m.metrics.deadlocks.Inc()
+		m.log.Info("deadlock", "file", victim.key, "victim", victim.Owner, "waited for", victim.For)
+		self = slices.Contains(mine, victim.Ticket)
+		switch {
+		case s == nil:
+		case self:
+			s.withdrawn(victim.Ticket.N)
+		default:
+			m.tell(victim.Ticket.Seat, lock.Event{Answer: &lock.Answer{Ticket: victim.Ticket.N, Outcome: lock.Deadlock}}, f.seq)
 		}
-		m.perform(f)
-		seq := f.seq
-		f.t.Effects = f.t.Effects[:0]
-		f.mu.Unlock()
-		if seq != 0 {
-			m.vault.Wait(context.Background(), seq)
-		}
-		m.unpin(f)
 	}
+	m.perform(f)
+	seq := f.seq
+	f.t.Effects = f.t.Effects[:0]
+	f.mu.Unlock()
+	if seq != 0 {
+		m.vault.Wait(context.Background(), seq)
+	}
+	m.unpin(f)
 	return self
 }
 
@@ -81,31 +95,32 @@ type edge struct {
 	key lock.Key
 }
 
-// newest finds a cycle and returns the wait in it that began last.
-func newest(all map[lock.Owner][]edge) (victim edge, ok bool) {
+// step is one edge of a path, and the owner it leads to.
+type step struct {
+	edge
+	next lock.Owner
+}
+
+// cycle finds a cycle over the edges that to gives.
+func cycle(all map[lock.Owner][]edge, to func(*edge) []lock.Owner) (found []step) {
 	const (
 		unseen = iota
 		open
 		closed
 	)
 	state := map[lock.Owner]int{}
-	var path []edge
+	var path []step
 	var visit func(o lock.Owner) bool
 	visit = func(o lock.Owner) bool {
 		state[o] = open
-		for _, e := range all[o] {
-			for _, next := range e.For {
-				path = append(path, e)
+		for i := range all[o] {
+			e := &all[o][i]
+			for _, next := range to(e) {
+				path = append(path, step{*e, next})
 				switch state[next] {
 				case open:
-					for i := len(path) - 1; i >= 0; i-- {
-						if !ok || path[i].Turn > victim.Turn {
-							victim, ok = path[i], true
-						}
-						if path[i].Owner == next {
-							break
-						}
-					}
+					from := slices.IndexFunc(path, func(s step) bool { return s.Owner == next })
+					found = path[from:]
 					return true
 				case unseen:
 					if visit(next) {
@@ -120,8 +135,8 @@ func newest(all map[lock.Owner][]edge) (victim edge, ok bool) {
 	}
 	for o := range all {
 		if state[o] == unseen && visit(o) {
-			return victim, ok
+			break
 		}
 	}
-	return victim, false
+	return found
 }

@@ -30,7 +30,8 @@ func (m *Manager) restore(start lockdb.Start) {
 		m.graceEnds = time.Now().Add(m.cfg.Grace)
 		m.log.Info("grace began: NFS clients reclaim their locks", "ranges", len(start.Ranges), "ends", m.graceEnds)
 	}
-	if start.Clean || start.Epoch <= 1 || len(m.cfg.Expect) == 0 {
+	// After a clean stop too: the doors may have lived on, and hold what they held.
+	if start.Epoch <= 1 || len(m.cfg.Expect) == 0 {
 		m.endMuster()
 		return
 	}
@@ -39,7 +40,7 @@ func (m *Manager) restore(start lockdb.Start) {
 	}
 }
 
-// restoring is a verb whose records are durable already.
+// restoring is a verb for whose records nobody waits: they are durable already, or events wait for them.
 func (m *Manager) restoring(k lock.Key, verb func(t *lock.Table)) {
 	f := m.file(k)
 	verb(&f.t)

@@ -17,10 +17,32 @@ type host struct {
 // idleHost is how long a client stays on record after its last lock, so that a lone lock now and then costs no registration.
 const idleHost = 10 * time.Minute
 
-// watch puts a client on record at its first lock, and returns the vault's sequence to wait for, 0 for none.
+// watch puts a client on record at its first lock, and returns the vault's sequence to wait for, 0 for none. The address stays while the
+// client holds anything, so that nobody can move it and then notify in the client's name. A lock with a higher state than on record is
+// the first word of a client that rebooted: what it held before goes, and its SM_NOTIFY, which comes later, frees nothing new.
 func (m *Manager) watch(name, address string, state int32) (seq uint64) {
+	client := lock.Client{Door: lock.NLM, Name: name}
 	m.mu.Lock()
 	h := m.hosts[name]
+	if h != nil && m.perClient[client] > 0 {
+		if h.Address != address {
+			h.used = time.Now()
+			m.mu.Unlock()
+			return 0
+		}
+		if h.State != 0 && state != 0 && state-h.State > 0 {
+			m.mu.Unlock()
+			n := m.forget(client)
+			m.log.Info("client rebooted: its locks are freed", "host", name, "address", address, "state", state, "freed", n)
+			m.mu.Lock()
+			if h = m.hosts[name]; h == nil {
+				m.mu.Unlock()
+				return m.watch(name, address, state)
+			}
+		} else if h.State != 0 {
+			state = h.State // never back
+		}
+	}
 	if h != nil && h.Address == address && (state == 0 || h.State == state) {
 		h.used = time.Now()
 		m.mu.Unlock()

@@ -32,7 +32,7 @@ type Config struct {
 	BrlRead         string        // "deny" or "unix"
 	// Resolve finds the file of a handle, for doors that cannot.
 	Resolve func(fh []byte) (lock.Key, string, error)
-	// Expect names the seats that present what they hold after a crash; new requests wait for them, Muster at most (2 s where 0).
+	// Expect names the seats that present what they hold after a restart; new requests wait for them, Muster at most (2 s where 0).
 	Expect []string
 	Muster time.Duration
 }

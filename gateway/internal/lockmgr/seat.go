@@ -3,6 +3,7 @@ package lockmgr
 import (
 	"context"
 	"sync"
+	"time"
 
 	"dittofs/gateway/lock"
 )
@@ -22,10 +23,12 @@ type Seat struct {
 	mustered bool
 	gone     bool
 
-	qmu    sync.Mutex // guards the fields below
-	queue  []queued
-	awake  chan struct{}
-	closed bool
+	qmu   sync.Mutex // guards the fields below
+	queue []queued
+	// changed are files that were modified since the door was told so last.
+	changed map[lock.Key]lock.Change
+	awake   chan struct{}
+	closed  bool
 }
 
 // waits is what a ticket waits for: an open or an access that is the seat's only once it is granted, or a range.
@@ -43,10 +46,13 @@ type queued struct {
 // queueMax is how far a door may fall behind before its seat is taken away.
 const queueMax = 100_000
 
+// pause is the time between two tellings that a file was modified.
+const pause = 50 * time.Millisecond
+
 // Attach gives a door a seat. sink gets its events in order, from one goroutine, and may take its time.
 func (m *Manager) Attach(door lock.Door, name string, sink func(lock.Event)) *Seat {
 	s := &Seat{m: m, n: m.seatN.Add(1), door: door, name: name, sink: sink, opens: map[uint64]lock.Key{}, accesses: map[uint64]lock.Key{},
-		tickets: map[uint64]waits{}, awake: make(chan struct{}, 1)}
+		tickets: map[uint64]waits{}, changed: map[lock.Key]lock.Change{}, awake: make(chan struct{}, 1)}
 	m.mu.Lock()
 	m.seats[s.n] = s
 	m.mu.Unlock()
@@ -102,8 +108,12 @@ func (s *Seat) put(e lock.Event, seq uint64) {
 	n := len(s.queue)
 	switch {
 	case s.closed:
-	case e.Change != nil && n > 0 && s.queue[n-1].e.Change != nil && *s.queue[n-1].e.Change == *e.Change:
-		// Told already, and not yet heard.
+	case e.Change != nil && e.Change.Action == lock.Modified && e.Change.Name == "":
+		// A file that is being written is news at most once a pause.
+		c := *e.Change
+		old := s.changed[c.Key]
+		c.Filter, c.Data = c.Filter|old.Filter, c.Data || old.Data
+		s.changed[c.Key] = c
 	case n >= queueMax:
 		s.closed = true
 		s.m.log.Error("a door does not hear: its seat is taken away", "door", s.name, "events", n)
@@ -119,11 +129,29 @@ func (s *Seat) put(e lock.Event, seq uint64) {
 }
 
 func (s *Seat) deliver() {
-	for range s.awake {
+	var last time.Time
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.awake:
+		case <-timer.C:
+		}
 		for {
 			s.qmu.Lock()
 			batch, closed := s.queue, s.closed
 			s.queue = nil
+			if len(s.changed) > 0 {
+				if wait := pause - time.Since(last); wait > 0 {
+					timer.Reset(wait)
+				} else {
+					for _, c := range s.changed {
+						batch = append(batch, queued{e: lock.Event{Change: &c}})
+					}
+					clear(s.changed)
+					last = time.Now()
+				}
+			}
 			s.qmu.Unlock()
 			if closed {
 				return
@@ -136,7 +164,9 @@ func (s *Seat) deliver() {
 				if q.seq != 0 && s.m.vault.Wait(context.Background(), q.seq) != nil && q.e.Answer != nil && q.e.Answer.Outcome == lock.Granted {
 					q.e.Answer.Outcome = lock.Failed
 				}
-				s.sink(q.e)
+				if s.sink != nil {
+					s.sink(q.e)
+				}
 			}
 		}
 	}
@@ -150,15 +180,6 @@ func (s *Seat) Detach() {
 	delete(m.seats, s.n)
 	m.mu.Unlock()
 	s.mu.Lock()
-	keys := map[lock.Key]bool{}
-	for _, set := range []map[uint64]lock.Key{s.opens, s.accesses} {
-		for _, k := range set {
-			keys[k] = true
-		}
-	}
-	for _, w := range s.tickets {
-		keys[w.key] = true
-	}
 	m.waiting.Add(-int64(len(s.tickets)))
 	clear(s.tickets)
 	s.gone = true
@@ -173,14 +194,7 @@ func (s *Seat) Detach() {
 	if !there {
 		return
 	}
-	if s.door == lock.Local {
-		// Its ranges have no opens that the seat would know.
-		m.everyFile(func(t *lock.Table) { t.Detach(s.n) })
-		return
-	}
-	for k := range keys {
-		m.later(k, func(t *lock.Table) { t.Detach(s.n) })
-	}
+	m.everyFile(func(t *lock.Table) { t.Detach(s.n) })
 }
 
 // Mustered says that the door has presented everything it held.
@@ -193,15 +207,12 @@ func (s *Seat) Mustered() {
 	delete(m.expect, s.name)
 	all := len(m.expect) == 0
 	m.mu.Unlock()
+	if s.door == lock.SMB {
+		m.everyFile(func(t *lock.Table) { t.Mustered(s.n) })
+	}
 	if all {
 		m.endMuster()
 	}
-}
-
-func (s *Seat) remember(set map[uint64]lock.Key, n uint64, k lock.Key) {
-	s.mu.Lock()
-	set[n] = k
-	s.mu.Unlock()
 }
 
 func (s *Seat) forget(set map[uint64]lock.Key, n uint64) (lock.Key, bool) {

@@ -34,12 +34,22 @@ func (s *Seat) ask(ctx context.Context, key *lock.Key, path *string, fh []byte, 
 	}
 }
 
-// number reports whether n may name something new of this seat.
-func (s *Seat) number(set map[uint64]lock.Key, n uint64) bool {
+// claim notes n as something new of this seat on file k, which is locked: whoever takes the seat away either finds it there, or was
+// first, and then nothing begins any more.
+func (s *Seat) claim(set map[uint64]lock.Key, n uint64, k lock.Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, used := set[n]
-	return n != 0 && !used && !s.gone
+	if _, used := set[n]; used || n == 0 || s.gone {
+		return false
+	}
+	set[n] = k
+	return true
+}
+
+func (s *Seat) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
 }
 
 // Open admits an open.
@@ -50,12 +60,15 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	}
 	r.FH = nil
 	id := lock.ID{Seat: s.n, N: r.Open}
-	if !s.number(s.opens, r.Open) || !m.takeLeaseKey(&r) {
+	f := m.file(r.Key)
+	if !s.claim(s.opens, r.Open, r.Key) {
+		m.leave(ctx, f)
 		return lock.OpenResult{Outcome: m.metrics.outcome(lock.Invalid)}, nil
 	}
-	f := m.file(r.Key)
 	var res lock.OpenResult
 	switch {
+	case !m.takeLeaseKey(&r):
+		res.Outcome = lock.Invalid
 	case !r.Reclaim:
 		res = f.t.Open(id, lock.ID{Seat: s.n, N: r.Ticket}, &r)
 	case s.isMustered():
@@ -63,11 +76,12 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	default:
 		res = f.t.Present(id, &r, m.late())
 	}
-	if res.Outcome == lock.Granted || res.Outcome == lock.Blocked {
-		s.remember(s.opens, r.Open, r.Key)
-	}
-	if res.Outcome == lock.Blocked {
+	switch res.Outcome {
+	case lock.Granted:
+	case lock.Blocked:
 		s.waits(r.Ticket, waits{key: r.Key, open: r.Open})
+	default:
+		s.forget(s.opens, r.Open)
 	}
 	if err := m.leave(ctx, f); err != nil && res.Outcome == lock.Granted {
 		m.refuse(r.Key, err, func(t *lock.Table) { t.Close(id, false) })
@@ -78,7 +92,7 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	return res, nil
 }
 
-// takeLeaseKey binds a lease key to its file. A key belongs to one file at a time, [MS-SMB2] 3.3.5.9.8.
+// takeLeaseKey binds a lease key to its file, which is locked. A key belongs to one file at a time, [MS-SMB2] 3.3.5.9.8.
 func (m *Manager) takeLeaseKey(r *lock.OpenRequest) bool {
 	if r.Kind != lock.LeaseV1 && r.Kind != lock.LeaseV2 {
 		return true
@@ -120,16 +134,18 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 	if out, err := s.ask(ctx, &r.Key, &path, r.FH, false); err != nil || out != 0 {
 		return lock.Result{Outcome: out}, err
 	}
-	if !s.number(s.accesses, r.ID) {
+	f := m.file(r.Key)
+	if !s.claim(s.accesses, r.ID, r.Key) {
+		m.leave(ctx, f)
 		return lock.Result{Outcome: m.metrics.outcome(lock.Invalid)}, nil
 	}
-	f := m.file(r.Key)
 	res := f.t.Access(lock.ID{Seat: s.n, N: r.ID}, lock.ID{Seat: s.n, N: r.Ticket}, &r)
-	if res.Outcome == lock.Granted || res.Outcome == lock.Blocked {
-		s.remember(s.accesses, r.ID, r.Key)
-	}
-	if res.Outcome == lock.Blocked {
+	switch res.Outcome {
+	case lock.Granted:
+	case lock.Blocked:
 		s.waits(r.Ticket, waits{key: r.Key, access: r.ID})
+	default:
+		s.forget(s.accesses, r.ID)
 	}
 	if err := m.leave(ctx, f); err != nil {
 		m.log.Error("lock database refuses", "file", r.Key, "err", err)
@@ -149,14 +165,15 @@ func (s *Seat) Done(ctx context.Context, id uint64, changed bool) error {
 	if err := s.m.leave(ctx, f); err != nil {
 		s.m.log.Error("lock database refuses", "file", k, "err", err)
 	}
-	if filter := filters[op]; ok && changed && filter != 0 {
+	if filter := uint32(0); ok && changed && int(op) < len(filters) && filters[op] != filter {
+		filter = filters[op]
 		s.m.everyone(lock.Change{Key: k, Action: lock.Modified, Filter: filter, By: s.door, Data: op == lock.OpWrite || op == lock.OpSetSize})
 	}
 	return nil
 }
 
 // filters are the FILE_NOTIFY_CHANGE bits of what an operation changes, [MS-SMB2] 2.2.35. Names are told by Changed.
-var filters = map[lock.Op]uint32{
+var filters = [...]uint32{
 	lock.OpWrite:   0x10 | 0x08, // LAST_WRITE, SIZE
 	lock.OpSetSize: 0x08 | 0x10,
 	lock.OpSetAttr: 0x04 | 0x100, // ATTRIBUTES, SECURITY
@@ -177,6 +194,10 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 	}
 	f := m.file(r.Key)
 	switch {
+	case s.isGone():
+		res.Outcome = lock.Stale
+	case r.Reclaim && !nlm:
+		res = f.t.PresentRange(s.n, &r, m.late())
 	case nlm && r.Reclaim:
 		res.Outcome = m.reclaim(f, &r)
 	case nlm && m.GraceLeft() > 0 && !f.t.Holds(&r):

@@ -1,0 +1,201 @@
+package lock
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// file is one table and a script of what it was asked and what it said.
+type file struct {
+	Table
+	t    *testing.T
+	next uint64
+}
+
+func newFile(t *testing.T) *file { return &file{t: t} }
+
+func (f *file) num() uint64 { f.next++; f.Turn++; return f.next }
+
+// open asks for an open of SMB client c, and returns its number.
+func (f *file) open(c byte, access Access, kind CacheKind, rights Rights, change func(*OpenRequest)) (uint64, OpenResult) {
+	n := f.num()
+	r := OpenRequest{Owner: Owner{Client: Client{Door: SMB, GUID: GUID{c}}, Handle: n}, Access: access, Share: ShareAll, Kind: kind, Rights: rights, Epoch: 0x10, LeaseKey: GUID{c, 1}}
+	if change != nil {
+		change(&r)
+	}
+	return n, f.Table.Open(ID{1, n}, ID{1, n}, &r)
+}
+
+// said returns the events since the last call: breaks as "RWH>RH!", answers as "granted RH".
+func (f *file) said() string {
+	var out []string
+	for _, e := range f.Effects {
+		switch {
+		case e.Kind != Tell:
+		case e.Event.Break != nil:
+			b := e.Event.Break
+			s := fmt.Sprintf("%v>%v", b.From, b.To)
+			if b.AckRequired {
+				s += "!"
+			}
+			out = append(out, s)
+		case e.Event.Answer != nil:
+			out = append(out, e.Event.Answer.Outcome.String())
+		}
+	}
+	f.Effects = f.Effects[:0]
+	return strings.Join(out, " ")
+}
+
+func (f *file) expect(what string, want ...any) {
+	f.t.Helper()
+	if got := fmt.Sprint(want[0]); got != fmt.Sprint(want[1]) {
+		f.t.Fatalf("%s: got %v, want %v", what, want[0], want[1])
+	}
+}
+
+func (f *file) ack(c byte, keep Rights) Outcome {
+	return f.Acknowledge(1, &Ack{Client: GUID{c}, LeaseKey: GUID{c, 1}, Keep: keep})
+}
+
+// What is granted is a legal state: all else is none.
+func TestLegalRights(t *testing.T) {
+	for _, c := range []struct {
+		ask  Rights
+		kind CacheKind
+		dir  bool
+		want Rights
+	}{
+		{0, LeaseV2, false, 0}, {R, LeaseV2, false, R}, {H, LeaseV2, false, 0}, {W, LeaseV2, false, 0}, {R | H, LeaseV1, false, R | H},
+		{R | W, LeaseV1, false, R | W}, {W | H, LeaseV1, false, 0}, {R | W | H, LeaseV1, false, R | W | H},
+		{R | W | H, LeaseV2, true, R | H}, {R | W, LeaseV2, true, R}, {R | W | H, Oplock, false, R | W | H}, {R | H, Oplock, false, R}, {R, Oplock, true, 0},
+	} {
+		if got := legal(c.ask, c.kind, c.dir); got != c.want {
+			t.Errorf("legal(%v, %v, %v) = %v, want %v", c.ask, c.kind, c.dir, got, c.want)
+		}
+	}
+}
+
+// Two openers meet an RWH lease, the second one overwrites: breaks go RWH>RH, RH>R, R>none, both wait to the end, and the epoch rises once.
+func TestStagedBreak(t *testing.T) {
+	f := newFile(t)
+	_, res := f.open(1, Read|Write, LeaseV2, allRights, nil)
+	f.expect("first open", res, OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x11})
+	f.said()
+	_, res = f.open(2, Read, NoCache, 0, nil)
+	f.expect("second open", res.Outcome, Blocked)
+	f.expect("break", f.said(), "RWH>RH!")
+	_, res = f.open(1, Read, LeaseV2, allRights, nil)
+	f.expect("same key", res, OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x12, Breaking: true})
+	_, res = f.open(3, Write, NoCache, 0, func(r *OpenRequest) { r.Overwrite = true })
+	f.expect("third open", res.Outcome, Blocked)
+	f.expect("no second break before the first is answered", f.said(), "")
+	f.expect("too much", f.ack(1, allRights), Invalid)
+	f.expect("ack RH", f.ack(1, R|H), Granted)
+	f.expect("next stage", f.said(), "RH>R!")
+	f.expect("ack R", f.ack(1, R), Granted)
+	f.expect("last stage and answers", f.said(), "R>- granted granted")
+	f.expect("nothing to acknowledge", f.ack(1, 0), Late)
+	f.expect("epoch", f.leases[0].epoch, 0x12)
+}
+
+// Handle caching alone is called back from under an overwriting open, a write or a byte-range lock without waiting: [MS-FSA] 2.1.4.12.
+func TestOverwriteDoesNotWaitForHandles(t *testing.T) {
+	f := newFile(t)
+	f.open(1, Read, LeaseV1, R|H, nil)
+	n, res := f.open(2, Write, NoCache, 0, func(r *OpenRequest) { r.Overwrite = true })
+	f.expect("overwrite", res.Outcome, Granted)
+	f.expect("break", f.said(), "RH>-!")
+	f.Close(ID{1, n}, false)
+	_, res = f.open(2, Write, NoCache, 0, func(r *OpenRequest) { r.Overwrite = true })
+	f.expect("again while breaking", res.Outcome, Granted)
+	_, res = f.open(1, Read, LeaseV1, 0, nil)
+	f.expect("state", res.Rights|0, R|H)
+	f.expect("ack", f.ack(1, 0), Granted)
+	f.expect("quiet", f.said(), "")
+}
+
+// Nobody acknowledges: the clock forces the break, the waiter goes on, the lease is a tombstone until its last close, the answer is late.
+func TestForcedBreak(t *testing.T) {
+	f := newFile(t)
+	n, _ := f.open(1, Read|Write, LeaseV2, allRights, nil)
+	_, res := f.open(2, Read, LeaseV2, R, nil)
+	f.expect("second open", res.Outcome, Blocked)
+	l := f.leases[0]
+	f.expect("another stage's clock", f.AckTimeout(l.n, l.stage+1), false)
+	f.expect("the clock", f.AckTimeout(l.n, l.stage), true)
+	f.expect("then", f.said(), "RWH>RH! granted")
+	f.expect("late", f.ack(1, R|H), Late)
+	m, res := f.open(1, Read, LeaseV2, allRights, nil)
+	f.expect("tombstone", res.Rights, Rights(0))
+	f.Close(ID{1, n}, false)
+	f.Close(ID{1, m}, false)
+	_, res = f.open(1, Read, LeaseV2, R|H, nil)
+	f.expect("after the last close", res.Rights, R|H)
+}
+
+// A sharing violation first calls cached handles back, and looks again: closed, it is admitted; kept, it is refused.
+func TestSharingViolationBreaksHandles(t *testing.T) {
+	for _, closes := range []bool{true, false} {
+		f := newFile(t)
+		n, _ := f.open(1, Read, LeaseV2, R|H, func(r *OpenRequest) { r.Share = ShareRead })
+		_, res := f.open(2, Write, NoCache, 0, nil)
+		f.expect("second open", res.Outcome, Blocked)
+		f.expect("break", f.said(), "RH>R!")
+		if closes {
+			f.Close(ID{1, n}, false)
+			f.expect("closed", f.said(), "granted")
+		} else {
+			f.ack(1, R)
+			f.expect("kept", f.said(), "sharing")
+		}
+	}
+}
+
+// Oplocks: batch goes to level II for an opener, to none for a rename; level II goes without an answer.
+func TestOplocks(t *testing.T) {
+	f := newFile(t)
+	n, res := f.open(1, Read|Write, Oplock, allRights, nil)
+	f.expect("batch", res.Rights, allRights)
+	m, res := f.open(2, Read|Write, Oplock, allRights, nil)
+	f.expect("second", res.Outcome, Blocked)
+	f.expect("break", f.said(), "RWH>R!")
+	f.expect("ack", f.Acknowledge(1, &Ack{Open: n, Keep: R}), Granted)
+	f.expect("answer", f.said(), "granted")
+	f.expect("write by the first", f.Access(ID{1, f.num()}, ID{1, f.next}, &AccessRequest{Owner: Owner{Client: Client{Door: SMB}}, Open: n, Op: OpWrite, Length: 1}).Outcome, Granted)
+	f.expect("level II of the second goes", f.said(), "R>-")
+	f.Close(ID{1, m}, false)
+	f.Close(ID{1, n}, false)
+
+	f = newFile(t)
+	f.open(1, Read|Write, Oplock, allRights, nil)
+	f.expect("rename", f.Access(ID{2, 1}, ID{2, 1}, &AccessRequest{Owner: Owner{Client: Client{Door: NFS}}, Op: OpRename}).Outcome, Blocked)
+	f.expect("batch goes whole", f.said(), "RWH>-!")
+}
+
+// A disconnected open whose client would have to give rights back ends; one of which nothing is needed stays and can be taken over.
+func TestDisconnectedOpen(t *testing.T) {
+	durable := func(r *OpenRequest) { r.Durable, r.CreateGuid = 1, GUID{9} }
+	f := newFile(t)
+	n, _ := f.open(1, Read|Write, LeaseV2, allRights, durable)
+	f.Close(ID{1, n}, true)
+	_, res := f.open(2, 0, NoCache, 0, nil)
+	f.expect("attributes do not disturb it", res.Outcome, Granted)
+	f.expect("it stays", len(f.opens), 2)
+	f = newFile(t)
+	n, _ = f.open(1, Read|Write, LeaseV2, allRights, durable)
+	f.Lock(1, ID{}, &LockRequest{Owner: f.opens[0].r.Owner, Open: n, Length: 5, Exclusive: true})
+	f.Close(ID{1, n}, true)
+	again := OpenRequest{Open: 77, Owner: Owner{Client: Client{Door: SMB, GUID: GUID{1}}, Session: 5, Handle: 77}, Kind: LeaseV2, LeaseKey: GUID{1, 1}, CreateGuid: GUID{9}}
+	f.expect("take over", f.Reconnect(ID{3, 77}, &again), OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x11})
+	f.expect("its range came along", f.Unlock(3, &LockRequest{Owner: again.Owner, Open: 77, Length: 5}).Outcome, Granted)
+	f.expect("only once", f.Reconnect(ID{3, 78}, &again).Outcome, Stale)
+	f.Close(ID{3, 77}, true)
+	f.said()
+	_, res = f.open(2, Read, NoCache, 0, nil)
+	f.expect("a reader would need its writes", res.Outcome, Granted)
+	f.expect("nobody is asked", f.said(), "")
+	f.expect("it is gone", f.Reconnect(ID{3, 79}, &again).Outcome, Stale)
+	f.expect("clock", len(f.opens), 1)
+}
