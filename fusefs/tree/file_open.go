@@ -201,7 +201,7 @@ func (t *Tree) start(f *file, out *fuse.OpenOut) {
 }
 
 // register gives f's file to the kernel to pass through to; 0 if it will not. The kernel writes with the capabilities of the thread
-// that registers: none that a caller may not have.
+// that registers, whoever the caller is: so with none that a caller may lack. Even root's write takes a set-user-ID bit away then.
 func (t *Tree) register(f *file) int32 {
 	var id int32
 	var e unix.Errno

@@ -156,16 +156,17 @@ func fsidOf(fd int) (uint64, error) {
 }
 
 // open opens n by its handle. A file that has lost its last name can be gone for the kernel's handles and yet be open: it is then
-// reached through an open.
+// reached through an open. The kernel says ENOMEM while the inode number is being given to a new file (iget_locked).
 func (t *Tree) open(n *node, flags int) (int, error) {
 	if n.id == rootID {
 		return unix.Openat(t.rootFD, ".", flags|unix.O_CLOEXEC, 0)
 	}
 	fd, err := unix.OpenByHandleAt(t.rootFD, n.handle, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC)
-	if err == unix.ESTALE {
+	if err == unix.ESTALE || err == unix.ENOMEM {
 		if f := n.anyFile(); f != nil {
 			return f.reopen(flags)
 		}
+		err = unix.ESTALE
 	}
 	return fd, err
 }

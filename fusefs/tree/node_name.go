@@ -40,9 +40,7 @@ func (t *Tree) create(cancel <-chan struct{}, in *fuse.InHeader, name string, ou
 	if err != nil {
 		return status(err)
 	}
-	n := t.nodes.learn(e)
-	n.place(d.key, name)
-	fill(out, n, &e.st)
+	n := t.found(d, name, e, out)
 	t.tellName(lock.Added, n.key, d.key, name, n.kind)
 	return fuse.OK
 }

@@ -144,6 +144,7 @@ func (t *Tree) mount(ctx context.Context, g *ground, gone func()) (unmounted fun
 		end()
 		t.post.wg.Wait()
 		t.ears.wg.Wait()
+		t.pins.drop()
 	}
 	server, err := fuse.NewServer(t, g.path, t.options(g.flags))
 	if err != nil {
@@ -155,15 +156,18 @@ func (t *Tree) mount(ctx context.Context, g *ground, gone func()) (unmounted fun
 		stop()
 		return nil, fmt.Errorf("mount: %w", err)
 	}
-	served := make(chan struct{})
+	served, leaving := make(chan struct{}), make(chan struct{})
 	go func() {
 		server.Serve()
 		close(served)
-		if life.Err() == nil {
+		select {
+		case <-leaving:
+		default:
 			gone()
 		}
 	}()
 	return func() {
+		close(leaving)
 		select {
 		case <-served: // by somebody else
 		default:

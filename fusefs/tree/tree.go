@@ -47,6 +47,7 @@ type Tree struct {
 	nodes  nodes
 	opens  opens
 	owners owners
+	pins   pins
 	post   post
 	ears   ears
 
