@@ -327,6 +327,19 @@ func TestHosts(t *testing.T) {
 	b.want("on record", []any{len(b.start.Hosts), b.start.Hosts[0].Name, b.start.Hosts[0].Address, b.start.Hosts[0].State}, []any{1, "one", "192.0.2.1", 7})
 }
 
+// Ranges are limited for each client and in all; what is held already is no new range, and what is freed may be taken again.
+func TestLimits(t *testing.T) {
+	a := newDisk(t).boot(t, lockmgr.Config{RangesPerClient: 2, Ranges: 3})
+	s := a.seat(lock.NLM, "lockd")
+	var got []lock.Outcome
+	for _, r := range []lock.LockRequest{nlm("one", 1, 0, 5), nlm("one", 1, 10, 5), nlm("one", 2, 20, 5), nlm("one", 1, 0, 5), nlm("two", 1, 30, 5), nlm("two", 1, 40, 5)} {
+		got = append(got, s.lock(r))
+	}
+	s.Unlock(ctx, nlm("one", 1, 10, 5))
+	got = append(got, s.lock(nlm("two", 1, 40, 5)))
+	a.want("limits", got, []lock.Outcome{lock.Granted, lock.Granted, lock.Limit, lock.Granted, lock.Granted, lock.Limit, lock.Granted})
+}
+
 // The vault refuses: nothing is granted, and nothing stays held.
 func TestVaultFails(t *testing.T) {
 	v := &broken{}
