@@ -166,6 +166,7 @@ func (t *Tree) begin(cancel <-chan struct{}, c *fuse.Caller, fd int, flags uint3
 		return st, &e
 	}
 	fill(&out.EntryOut, n, &e.st)
+	t.pins.addFile(fd)
 	t.start(f, &out.OpenOut)
 	return fuse.OK, &e
 }

@@ -17,9 +17,6 @@ import (
 const (
 	subtype = "dittofs"
 	fsType  = "fuse." + subtype
-
-	// settle is how long a mount may still look alive after its daemon was killed.
-	settle = 2 * time.Second
 )
 
 // source is the first column of mount(8).
@@ -47,9 +44,10 @@ type ground struct {
 	flags int64
 }
 
-// prepare takes a clone of the directory at path, after removing dead mounts of ours from it.
-func prepare(ctx context.Context, path string) (*ground, error) {
-	real, err := clear(ctx, path)
+// prepare takes a clone of the directory at path, after removing dead mounts of ours from it. A mount may look alive for settle after
+// its daemon was killed.
+func prepare(ctx context.Context, path string, settle time.Duration) (*ground, error) {
+	real, err := clear(ctx, path, settle)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +81,7 @@ func (g *ground) close() {
 }
 
 // clear removes what a killed fusefs left over path, however often it was killed, and returns path without symbolic links.
-func clear(ctx context.Context, path string) (real string, err error) {
+func clear(ctx context.Context, path string, settle time.Duration) (real string, err error) {
 	deadline := time.Now().Add(settle)
 	for {
 		real, err = filepath.EvalSymlinks(path)

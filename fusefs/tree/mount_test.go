@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
@@ -51,7 +52,7 @@ func sprintLock(typ int16, start, length int64, pid int) string {
 // childMount mounts and serves until it is killed.
 func childMount(dir string) {
 	ctx := context.Background()
-	g, err := prepare(ctx, dir)
+	g, err := prepare(ctx, dir, time.Second)
 	if err == nil {
 		var t *Tree
 		t, err = newTree(treeConfig{name: "test", root: g.root, seat: newCounter().seat, log: slog.New(slog.DiscardHandler),
@@ -129,7 +130,7 @@ func TestKilled(t *testing.T) {
 	}
 	cmd, _ := startMount(t, dir)
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	if _, err := prepare(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "another dittofs-fusefs has mounted it") {
+	if _, err := prepare(t.Context(), dir, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "another dittofs-fusefs has mounted it") {
 		t.Errorf("a second daemon: %v", err)
 	}
 	m, err := readMounts()
@@ -148,7 +149,7 @@ func TestPrepareRefuses(t *testing.T) {
 		filepath.Join(dir, "missing"): filepath.Join(dir, "missing") + ": no such file or directory",
 		file:                          file + ": not a directory",
 	} {
-		if _, err := prepare(t.Context(), path); err == nil || err.Error() != want {
+		if _, err := prepare(t.Context(), path, 0); err == nil || err.Error() != want {
 			t.Errorf("prepare(%s): %v, want %s", path, err, want)
 		}
 	}

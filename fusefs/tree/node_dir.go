@@ -63,7 +63,8 @@ func (t *Tree) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.Di
 			return false
 		}
 		if e.Name != "." && e.Name != ".." {
-			if t.lookup(d.node, d.fd, e.Name, to).Ok() {
+			if found, err := t.entry(d.fd, e.Name); err == nil {
+				t.found(d.node, e.Name, found, to)
 				out.FixMode(to.Mode)
 			}
 		}

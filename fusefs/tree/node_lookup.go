@@ -15,34 +15,28 @@ func (t *Tree) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, ou
 		return st
 	}
 	defer unix.Close(at)
+	return t.lookup(d, at, name, out)
+}
+
+// found answers a look-up of name in d, and counts it.
+func (t *Tree) found(d *node, name string, e entry, out *fuse.EntryOut) {
+	n := t.nodes.learn(e)
+	n.place(d.key, name)
+	fill(out, n, &e.st)
+}
+
+// lookup finds name in the directory d, which is open as at, and pins it.
+func (t *Tree) lookup(d *node, at int, name string, out *fuse.EntryOut) fuse.Status {
 	fd, err := child(at, name)
 	if err != nil {
 		return status(err)
 	}
 	e, err := t.identify(fd)
-	if err != nil || e.kind() != unix.S_IFREG {
+	if err != nil || e.kind() == unix.S_IFDIR {
 		unix.Close(fd)
 	} else {
 		t.pins.add(fd)
 	}
-	if err != nil {
-		return status(err)
-	}
-	t.found(d, name, e, out)
-	return fuse.OK
-}
-
-// found answers a look-up of name in d, and counts it.
-func (t *Tree) found(d *node, name string, e entry, out *fuse.EntryOut) *node {
-	n := t.nodes.learn(e)
-	n.place(d.key, name)
-	fill(out, n, &e.st)
-	return n
-}
-
-// lookup finds name in the directory d, which is open as at.
-func (t *Tree) lookup(d *node, at int, name string, out *fuse.EntryOut) fuse.Status {
-	e, err := t.entry(at, name)
 	if err != nil {
 		return status(err)
 	}

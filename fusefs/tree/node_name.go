@@ -36,12 +36,12 @@ func (t *Tree) create(cancel <-chan struct{}, in *fuse.InHeader, name string, ou
 	if err != nil {
 		return status(err)
 	}
-	e, err := t.entry(at, name)
-	if err != nil {
-		return status(err)
+	if st := t.lookup(d, at, name, out); !st.Ok() {
+		return st
 	}
-	n := t.found(d, name, e, out)
-	t.tellName(lock.Added, n.key, d.key, name, n.kind)
+	if n := t.nodes.byNumber(out.NodeId); n != nil {
+		t.tellName(lock.Added, n.key, d.key, name, n.kind)
+	}
 	return fuse.OK
 }
 

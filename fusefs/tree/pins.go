@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pins keep files that were just looked up from vanishing before they are opened: on any other file system the look-up itself does
+// pins keep files that were just looked up or made from vanishing before they are opened: on any other file system the look-up itself does
 // that, so a program that opens a file while another replaces it gets the old file or the new one, never ESTALE. A pin lasts as long
 // as the kernel may use the look-up; longer would keep the space of removed files.
 type pins struct {
@@ -21,7 +21,17 @@ type pin struct {
 	end time.Time
 }
 
-const pinsMax = 1024
+const (
+	pinsMax = 1024
+	pinTime = cacheTime + cacheTime/4 // the kernel counts from a little later
+)
+
+// addFile pins the file that is open as fd, without holding it open for writing.
+func (p *pins) addFile(fd int) {
+	if fd, err := unix.Open(proc(fd), unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
+		p.add(fd)
+	}
+}
 
 // add takes fd and closes it later.
 func (p *pins) add(fd int) {
@@ -31,10 +41,10 @@ func (p *pins) add(fd int) {
 		unix.Close(p.line[0].fd)
 		p.line = p.line[1:]
 	}
-	p.line = append(p.line, pin{fd, time.Now().Add(cacheTime)})
+	p.line = append(p.line, pin{fd, time.Now().Add(pinTime)})
 	if !p.armed {
 		p.armed = true
-		time.AfterFunc(cacheTime, p.expire)
+		time.AfterFunc(pinTime, p.expire)
 	}
 }
 

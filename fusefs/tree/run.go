@@ -53,7 +53,7 @@ type door struct {
 }
 
 func (d *door) prepare(ctx context.Context, e config.Export) error {
-	g, err := prepare(ctx, e.Path)
+	g, err := prepare(ctx, e.Path, 2*time.Second)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func mountTree(t testing.TB, plain bool) *mounted {
 
 func mountAt(t testing.TB, dir string, plain bool) *mounted {
 	t.Helper()
-	g, err := prepare(t.Context(), dir)
+	g, err := prepare(t.Context(), dir, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
