@@ -111,7 +111,7 @@ func TestOverwriteDoesNotWaitForHandles(t *testing.T) {
 	_, res = f.open(2, Write, NoCache, 0, func(r *OpenRequest) { r.Overwrite = true })
 	f.expect("again while breaking", res.Outcome, Granted)
 	_, res = f.open(1, Read, LeaseV1, 0, nil)
-	f.expect("state", res.Rights|0, R|H)
+	f.expect("state", res.Rights, R|H)
 	f.expect("ack", f.ack(1, 0), Granted)
 	f.expect("quiet", f.said(), "")
 }

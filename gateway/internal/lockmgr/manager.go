@@ -64,7 +64,6 @@ type Manager struct {
 	leaseKeys map[leaseKey]lock.Key
 	hosts     map[string]*host
 	graceEnds time.Time // zero: no grace
-	unclaimed int
 }
 
 type leaseKey struct{ client, key lock.GUID }

@@ -327,6 +327,20 @@ func TestHosts(t *testing.T) {
 	b.want("on record", []any{len(b.start.Hosts), b.start.Hosts[0].Name, b.start.Hosts[0].Address, b.start.Hosts[0].State}, []any{1, "one", "192.0.2.1", 7})
 }
 
+// A door that comes back before its old connection is known to be dead takes over what it presents.
+func TestDoorComesBackEarly(t *testing.T) {
+	a := newDisk(t).boot(t, lockmgr.Config{})
+	q := lock.LockRequest{Key: file, Owner: lock.Owner{Client: lock.Client{Door: lock.Local}, Handle: 1}, Length: 10, Exclusive: true}
+	old, again := a.seat(lock.Local, "fusefs"), a.seat(lock.Local, "fusefs")
+	a.want("lock", old.lock(q), lock.Granted)
+	q.Reclaim = true
+	a.want("presented", again.lock(q), lock.Granted)
+	old.Detach()
+	a.want("it holds", a.seat(lock.NLM, "lockd").lock(nlm("one", 1, 0, 1)), lock.Denied)
+	again.Detach()
+	a.want("until its door has died", a.seat(lock.NLM, "lockd").lock(nlm("one", 1, 0, 1)), lock.Granted)
+}
+
 // Ranges are limited for each client and in all; what is held already is no new range, and what is freed may be taken again.
 func TestLimits(t *testing.T) {
 	a := newDisk(t).boot(t, lockmgr.Config{RangesPerClient: 2, Ranges: 3})

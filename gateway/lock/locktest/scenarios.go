@@ -680,14 +680,6 @@ func deaths(t *testing.T, new Counter) {
 		h.smb.stop()
 		h.want("goes on", h.nfs.next(), "granted")
 	})
-	t.Run("fusefs comes back before its old connection is known dead", func(t *testing.T) {
-		h := enter(t, new, Settings{})
-		h.local.lock(h.local.ranged(1, 0, 10, true))
-		again := h.door(lock.Local, "fusefs")
-		h.want("the same lock", again.lock(again.ranged(1, 0, 10, true)), lock.Granted)
-		h.local.stop()
-		h.want("holds", h.nlm.lock(h.nlm.ranged(1, 0, 10, true)), lock.Denied)
-	})
 	t.Run("lockd", func(t *testing.T) {
 		h := enter(t, new, Settings{})
 		h.nlm.lock(h.nlm.ranged(1, 0, 10, true))
