@@ -108,13 +108,6 @@ func (t *nodes) forget(id, count uint64) {
 	}
 }
 
-// len is the number of nodes.
-func (t *nodes) len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.byID)
-}
-
 // entry is what is known of a file from its descriptor: handle, key and attributes, of one moment.
 type entry struct {
 	handle unix.FileHandle
