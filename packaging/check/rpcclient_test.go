@@ -202,9 +202,7 @@ const (
 	nlmDenied    = 1
 	nlmBlocked   = 3
 	nlmGrace     = 4
-	nlmTest      = 1
 	nlmLock      = 2
-	nlmCancel    = 3
 	nlmUnlock    = 4
 	nlmGrantedUp = 5
 )
@@ -249,16 +247,6 @@ func (n *nlm) unlock(fh []byte, offset, length uint64) uint32 {
 	return n.status(n.call(progNLM, 4, nlmUnlock, func(x *xdr.Stream) {
 		cookie := []byte("c2")
 		x.Opaque(&cookie, 1024)
-		n.alock(x, fh, offset, length)
-	}))
-}
-
-func (n *nlm) test(fh []byte, offset, length uint64) uint32 {
-	n.t.Helper()
-	return n.status(n.call(progNLM, 4, nlmTest, func(x *xdr.Stream) {
-		cookie, exclusive := []byte("c3"), true
-		x.Opaque(&cookie, 1024)
-		x.Bool(&exclusive)
 		n.alock(x, fh, offset, length)
 	}))
 }

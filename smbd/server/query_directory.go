@@ -18,10 +18,9 @@ import (
 // scan is a directory open's place: the pattern of the first query, and how far the client has read.
 type scan struct {
 	pattern string
-	cookie  uint64 // of the entry that comes next
-	dots    int    // how many of "." and ".." were given
-	found   bool   // something matched
-	reader  *export.DirReader
+	cookie  uint64   // of the entry that comes next
+	dots    int      // how many of "." and ".." were given
+	found   bool     // something matched
 	dir     *os.File // a descriptor of its own, whose offset is the scan's
 }
 
