@@ -138,8 +138,9 @@ func unknown(err error) bool {
 	return errors.As(err, &r) && !r.Denied && (r.Accept == oncrpc.ProgMismatch || r.Accept == oncrpc.ProcUnavail)
 }
 
-// Lookup asks the keeper of host where the program answers over network, "tcp" or "udp": over UDP first, then TCP, half of the time each.
-// from is the local address to ask from, or zero. Only the port of the answer counts: it is the host that is to be reached.
+// Lookup asks the keeper of host where the program answers over network, "tcp" or "udp": over that network first, because GETADDR answers
+// for the transport that the question came by (RFC 1833 §2.2.1), then by version 2 over the other, half of the time each. from is the
+// local address to ask from, or zero. Only the port of the answer counts: it is the host that is to be reached.
 func Lookup(ctx context.Context, host netip.Addr, from netip.Addr, program, version uint32, network string) (netip.AddrPort, error) {
 	return lookupAt(ctx, netip.AddrPortFrom(host, Port), from, program, version, network)
 }
@@ -147,7 +148,8 @@ func Lookup(ctx context.Context, host netip.Addr, from netip.Addr, program, vers
 func lookupAt(ctx context.Context, keeper netip.AddrPort, from netip.Addr, program, version uint32, network string) (netip.AddrPort, error) {
 	host := keeper.Addr()
 	var errs []error
-	for i, over := range []string{"udp", "tcp"} {
+	other := map[string]string{"tcp": "udp", "udp": "tcp"}[network]
+	for i, over := range []string{network, other} {
 		tctx, cancel := ctx, context.CancelFunc(func() {})
 		if end, ok := ctx.Deadline(); ok && i == 0 {
 			tctx, cancel = context.WithTimeout(ctx, time.Until(end)/2)
@@ -158,7 +160,11 @@ func lookupAt(ctx context.Context, keeper netip.AddrPort, from netip.Addr, progr
 				return netip.AddrPort{}, err
 			}
 			defer rc.Close()
-			return Client{rc}.GetAddr(tctx, program, version, netid(network, host))
+			if over == network {
+				return Client{rc}.GetAddr(tctx, program, version, netid(network, host))
+			}
+			port, err := Client{rc}.GetPort(tctx, program, version, protocol(network))
+			return netip.AddrPortFrom(host, port), err
 		}()
 		cancel()
 		if err == nil {

@@ -217,3 +217,23 @@ func FuzzUaddr(f *testing.F) {
 		}
 	})
 }
+
+// GETADDR answers for the transport of the question, so a program with two ports is found at the right one.
+func TestLookupOverEachTransport(t *testing.T) {
+	addr, path := keeper(t)
+	ctx := context.Background()
+	ms := []Mapping{
+		{Program: 100021, Version: 4, Netid: "udp", Addr: "0.0.0.0.1.1", Owner: "superuser"},
+		{Program: 100021, Version: 4, Netid: "tcp", Addr: "0.0.0.0.2.2", Owner: "superuser"},
+	}
+	withdraw, err := Register(ctx, Where{Sockets: []string{path}}, ms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer withdraw()
+	for network, port := range map[string]uint16{"udp": 257, "tcp": 514} {
+		if got, err := lookupAt(ctx, netip.MustParseAddrPort(addr), netip.Addr{}, 100021, 4, network); err != nil || got.Port() != port {
+			t.Errorf("%s: %v, %v, want port %d", network, got, err, port)
+		}
+	}
+}

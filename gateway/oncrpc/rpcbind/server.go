@@ -223,10 +223,11 @@ func (s *Server) get(program, version uint32, netid string, exact bool) (found M
 	return found, ok
 }
 
-// addr answers GETADDR: a wildcard address is told as the one that the caller used. RFC 1833 §2.2.1.
+// addr answers GETADDR for the transport that the question came by, whatever netid it names; only at the Unix socket the netid counts. A
+// wildcard address is told as the one that the caller used. RFC 1833 §2.2.1.
 func (s *Server) addr(c *oncrpc.Call, a *Mapping, exact bool) string {
 	id := a.Netid
-	if id == "" { // then the transport that the question came by counts
+	if c.Remote.IsValid() {
 		id = netid(map[bool]string{true: "udp", false: "tcp"}[c.UDP], c.Local.Addr())
 	}
 	m, ok := s.get(a.Program, a.Version, id, exact)
