@@ -46,10 +46,10 @@ func UnixUser(uid uint32) SID { return NewSID(unixAuthority, unixUsers, uid) }
 func UnixGroup(gid uint32) SID { return NewSID(unixAuthority, unixGroups, gid) }
 
 // UnixUID is the number of a Unix user's SID.
-func (s SID) UnixUID() (uid uint32, ok bool) { return s.Sub[2], s == UnixUser(s.Sub[2]) }
+func (s SID) UnixUID() (uid uint32, ok bool) { return s.Sub[1], s == UnixUser(s.Sub[1]) }
 
 // UnixGID is the number of a Unix group's SID.
-func (s SID) UnixGID() (gid uint32, ok bool) { return s.Sub[2], s == UnixGroup(s.Sub[2]) }
+func (s SID) UnixGID() (gid uint32, ok bool) { return s.Sub[1], s == UnixGroup(s.Sub[1]) }
 
 // IsZero reports whether s is no SID.
 func (s SID) IsZero() bool { return s == SID{} }
