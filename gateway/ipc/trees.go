@@ -73,10 +73,11 @@ func OfferTrees(ctx context.Context, path string, trees []Tree) error {
 	go func() {
 		defer CloseTrees(own)
 		for err == nil {
-			stop := context.AfterFunc(ctx, func() { c.Close() })
-			c.Read(make([]byte, 1)) // returns when either side has closed
+			standing := c
+			stop := context.AfterFunc(ctx, func() { standing.Close() })
+			standing.Read(make([]byte, 1)) // returns when either side has closed
 			stop()
-			c.Close()
+			standing.Close()
 			c, err = offerAgain(ctx, path, own)
 		}
 	}()

@@ -84,6 +84,7 @@ func open(t *testing.T, change func(*Config)) *house {
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	h.addr = serve(t, h.server.Programs()...)
 
+	var results sync.WaitGroup // GRANTED_RES that are on their way
 	var ps []*oncrpc.Program
 	for _, v := range []nlm.Version{nlm.V3, nlm.V4} {
 		p := &oncrpc.Program{Name: "client", Number: nlm.Program, Version: uint32(v), Procs: make([]oncrpc.Proc, nlm.Procs)}
@@ -101,6 +102,8 @@ func open(t *testing.T, change func(*Config)) *house {
 			return &nlm.Res{Cookie: a.Cookie, Status: st}, err
 		})
 		p.Procs[nlm.ProcGrantedMsg] = handle(v, func(ctx context.Context, c *oncrpc.Call, a *nlm.TestArgs) (*nlm.Void, error) {
+			results.Add(1)
+			defer results.Done()
 			st, err := tell(ctx, c, a)
 			if err != nil {
 				return nil, err
@@ -126,7 +129,7 @@ func open(t *testing.T, change func(*Config)) *house {
 		t.Fatal(err)
 	}
 	h.rpc = rpc
-	t.Cleanup(func() { rpc.Close() })
+	t.Cleanup(func() { results.Wait(); rpc.Close() })
 	return h
 }
 
