@@ -7,7 +7,7 @@ import (
 
 // File information of fixed length, [MS-FSCC] 2.4: one structure per class.
 
-// FileBasicInformation is FileBasicInformation, [MS-FSCC].
+// FileBasicInformation, [MS-FSCC] 2.4.
 type FileBasicInformation struct {
 	CreationTime   wire.Filetime
 	LastAccessTime wire.Filetime
@@ -38,7 +38,7 @@ func (i *FileBasicInformation) Append(b []byte) []byte {
 	return wire.AppendZero(b, 4)
 }
 
-// FileStandardInformation is FileStandardInformation, [MS-FSCC].
+// FileStandardInformation, [MS-FSCC] 2.4.
 type FileStandardInformation struct {
 	AllocationSize uint64
 	EndOfFile      uint64
@@ -69,7 +69,7 @@ func (i *FileStandardInformation) Append(b []byte) []byte {
 	return wire.AppendZero(b, 2)
 }
 
-// FileInternalInformation is FileInternalInformation, [MS-FSCC].
+// FileInternalInformation, [MS-FSCC] 2.4.
 type FileInternalInformation struct {
 	IndexNumber uint64
 }
@@ -86,7 +86,7 @@ func (i *FileInternalInformation) Append(b []byte) []byte {
 	return wire.Append64(b, i.IndexNumber)
 }
 
-// FileEaInformation is FileEaInformation, [MS-FSCC].
+// FileEaInformation, [MS-FSCC] 2.4.
 type FileEaInformation struct {
 	EaSize uint32
 }
@@ -103,7 +103,7 @@ func (i *FileEaInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.EaSize)
 }
 
-// FileAccessInformation is FileAccessInformation, [MS-FSCC].
+// FileAccessInformation, [MS-FSCC] 2.4.
 type FileAccessInformation struct {
 	AccessFlags smb2.AccessMask
 }
@@ -120,7 +120,7 @@ func (i *FileAccessInformation) Append(b []byte) []byte {
 	return wire.Append32(b, uint32(i.AccessFlags))
 }
 
-// FilePositionInformation is FilePositionInformation, [MS-FSCC].
+// FilePositionInformation, [MS-FSCC] 2.4.
 type FilePositionInformation struct {
 	CurrentByteOffset uint64
 }
@@ -137,7 +137,7 @@ func (i *FilePositionInformation) Append(b []byte) []byte {
 	return wire.Append64(b, i.CurrentByteOffset)
 }
 
-// FileModeInformation is FileModeInformation, [MS-FSCC].
+// FileModeInformation, [MS-FSCC] 2.4.
 type FileModeInformation struct {
 	Mode smb2.CreateOptions
 }
@@ -154,7 +154,7 @@ func (i *FileModeInformation) Append(b []byte) []byte {
 	return wire.Append32(b, uint32(i.Mode))
 }
 
-// FileAlignmentInformation is FileAlignmentInformation, [MS-FSCC].
+// FileAlignmentInformation, [MS-FSCC] 2.4.
 type FileAlignmentInformation struct {
 	AlignmentRequirement uint32
 }
@@ -171,7 +171,7 @@ func (i *FileAlignmentInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.AlignmentRequirement)
 }
 
-// FileAllocationInformation is FileAllocationInformation, [MS-FSCC].
+// FileAllocationInformation, [MS-FSCC] 2.4.
 type FileAllocationInformation struct {
 	AllocationSize uint64
 }
@@ -188,7 +188,7 @@ func (i *FileAllocationInformation) Append(b []byte) []byte {
 	return wire.Append64(b, i.AllocationSize)
 }
 
-// FileEndOfFileInformation is FileEndOfFileInformation, [MS-FSCC].
+// FileEndOfFileInformation, [MS-FSCC] 2.4.
 type FileEndOfFileInformation struct {
 	EndOfFile uint64
 }
@@ -205,7 +205,7 @@ func (i *FileEndOfFileInformation) Append(b []byte) []byte {
 	return wire.Append64(b, i.EndOfFile)
 }
 
-// FileValidDataLengthInformation is FileValidDataLengthInformation, [MS-FSCC].
+// FileValidDataLengthInformation, [MS-FSCC] 2.4.
 type FileValidDataLengthInformation struct {
 	ValidDataLength uint64
 }
@@ -222,7 +222,7 @@ func (i *FileValidDataLengthInformation) Append(b []byte) []byte {
 	return wire.Append64(b, i.ValidDataLength)
 }
 
-// FilePipeInformation is FilePipeInformation, [MS-FSCC].
+// FilePipeInformation, [MS-FSCC] 2.4.
 type FilePipeInformation struct {
 	ReadMode       uint32
 	CompletionMode uint32
@@ -242,7 +242,7 @@ func (i *FilePipeInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.CompletionMode)
 }
 
-// FilePipeLocalInformation is FilePipeLocalInformation, [MS-FSCC].
+// FilePipeLocalInformation, [MS-FSCC] 2.4.
 type FilePipeLocalInformation struct {
 	NamedPipeType          uint32
 	NamedPipeConfiguration uint32
@@ -286,7 +286,7 @@ func (i *FilePipeLocalInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.NamedPipeEnd)
 }
 
-// FileCompressionInformation is FileCompressionInformation, [MS-FSCC].
+// FileCompressionInformation, [MS-FSCC] 2.4.
 type FileCompressionInformation struct {
 	CompressedFileSize   uint64
 	CompressionFormat    uint16
@@ -317,7 +317,7 @@ func (i *FileCompressionInformation) Append(b []byte) []byte {
 	return wire.AppendZero(b, 3)
 }
 
-// FileNetworkOpenInformation is FileNetworkOpenInformation, [MS-FSCC].
+// FileNetworkOpenInformation, [MS-FSCC] 2.4.
 type FileNetworkOpenInformation struct {
 	CreationTime   wire.Filetime
 	LastAccessTime wire.Filetime
@@ -354,7 +354,7 @@ func (i *FileNetworkOpenInformation) Append(b []byte) []byte {
 	return wire.AppendZero(b, 4)
 }
 
-// FileAttributeTagInformation is FileAttributeTagInformation, [MS-FSCC].
+// FileAttributeTagInformation, [MS-FSCC] 2.4.
 type FileAttributeTagInformation struct {
 	FileAttributes smb2.FileAttributes
 	ReparseTag     uint32
@@ -374,7 +374,7 @@ func (i *FileAttributeTagInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.ReparseTag)
 }
 
-// FileIDInformation is FileIdInformation, [MS-FSCC].
+// FileIDInformation is FileIdInformation, [MS-FSCC] 2.4.
 type FileIDInformation struct {
 	VolumeSerialNumber uint64
 	FileID             [16]byte
@@ -394,7 +394,7 @@ func (i *FileIDInformation) Append(b []byte) []byte {
 	return append(b, i.FileID[:]...)
 }
 
-// FileDispositionInformation is FileDispositionInformation, [MS-FSCC].
+// FileDispositionInformation, [MS-FSCC] 2.4.
 type FileDispositionInformation struct {
 	DeletePending bool
 }
@@ -411,7 +411,7 @@ func (i *FileDispositionInformation) Append(b []byte) []byte {
 	return wire.AppendBool(b, i.DeletePending)
 }
 
-// FileDispositionInformationEx is FileDispositionInformationEx, [MS-FSCC].
+// FileDispositionInformationEx, [MS-FSCC] 2.4.
 type FileDispositionInformationEx struct {
 	Flags uint32
 }

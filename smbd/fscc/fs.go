@@ -6,7 +6,7 @@ import (
 
 // File system information, [MS-FSCC] 2.5.
 
-// FSSizeInformation is FileFsSizeInformation, [MS-FSCC].
+// FSSizeInformation is FileFsSizeInformation, [MS-FSCC] 2.5.
 type FSSizeInformation struct {
 	TotalAllocationUnits     uint64
 	AvailableAllocationUnits uint64
@@ -32,7 +32,7 @@ func (i *FSSizeInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.BytesPerSector)
 }
 
-// FSFullSizeInformation is FileFsFullSizeInformation, [MS-FSCC].
+// FSFullSizeInformation is FileFsFullSizeInformation, [MS-FSCC] 2.5.
 type FSFullSizeInformation struct {
 	TotalAllocationUnits           uint64
 	CallerAvailableAllocationUnits uint64
@@ -61,7 +61,7 @@ func (i *FSFullSizeInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.BytesPerSector)
 }
 
-// FSDeviceInformation is FileFsDeviceInformation, [MS-FSCC].
+// FSDeviceInformation is FileFsDeviceInformation, [MS-FSCC] 2.5.
 type FSDeviceInformation struct {
 	DeviceType      uint32
 	Characteristics uint32
@@ -81,7 +81,7 @@ func (i *FSDeviceInformation) Append(b []byte) []byte {
 	return wire.Append32(b, i.Characteristics)
 }
 
-// FSObjectIDInformation is FileFsObjectIdInformation, [MS-FSCC].
+// FSObjectIDInformation is FileFsObjectIdInformation, [MS-FSCC] 2.5.
 type FSObjectIDInformation struct {
 	ObjectID     [16]byte
 	ExtendedInfo [48]byte
@@ -101,7 +101,7 @@ func (i *FSObjectIDInformation) Append(b []byte) []byte {
 	return append(b, i.ExtendedInfo[:]...)
 }
 
-// FSSectorSizeInformation is FileFsSectorSizeInformation, [MS-FSCC].
+// FSSectorSizeInformation is FileFsSectorSizeInformation, [MS-FSCC] 2.5.
 type FSSectorSizeInformation struct {
 	LogicalBytesPerSector                       uint32
 	PhysicalBytesPerSectorForAtomicity          uint32
@@ -175,7 +175,7 @@ const (
 	FileSupportsPosixUnlinkRename  uint32 = 0x00000400
 )
 
-// FSVolumeInformation is FileFsVolumeInformation, [MS-FSCC].
+// FSVolumeInformation is FileFsVolumeInformation, [MS-FSCC] 2.5.
 type FSVolumeInformation struct {
 	VolumeCreationTime wire.Filetime
 	VolumeSerialNumber uint32
@@ -205,7 +205,7 @@ func (i *FSVolumeInformation) Append(b []byte) []byte {
 	return wire.AppendUTF16(b, i.VolumeLabel)
 }
 
-// FSAttributeInformation is FileFsAttributeInformation, [MS-FSCC].
+// FSAttributeInformation is FileFsAttributeInformation, [MS-FSCC] 2.5.
 type FSAttributeInformation struct {
 	Attributes                 uint32
 	MaximumComponentNameLength uint32

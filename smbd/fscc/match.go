@@ -15,6 +15,9 @@ const (
 	dosDot  = '"' // a period, or the name's end
 )
 
+// MaxPattern is the longest pattern in 16-bit units: names have at most 255.
+const MaxPattern = 1024
+
 // HasWildcard reports whether a pattern is more than a name.
 func HasWildcard(pattern string) bool {
 	for i := range len(pattern) {
@@ -27,13 +30,16 @@ func HasWildcard(pattern string) bool {
 }
 
 // Match reports whether a name matches a pattern, [MS-FSA] 2.1.4.4. Both are taken as 16-bit units, folded one by one where case does
-// not count. Its time is at most the product of the two lengths.
+// not count. Its time is at most the product of the two lengths, and a pattern over MaxPattern matches nothing.
 func Match(pattern, name string, ignoreCase bool) bool {
 	if pattern == "*" {
 		return true
 	}
 	var pbuf, nbuf [256]uint16
 	p := units(pbuf[:0], pattern, ignoreCase)
+	if len(p) > MaxPattern {
+		return false
+	}
 	n := units(nbuf[:0], name, ignoreCase)
 	lastDot := -1
 	for i, u := range n {
