@@ -4,8 +4,9 @@
 // (gateway/internal/lockmgr) performs the effects.
 //
 // How to read: file.go says what makes two names one file, owner.go who holds, access.go the bits, byterange.go, sharemode.go and
-// lease.go the three questions, waiter.go how they are put to one file and how the line moves, table.go one file's state and the verbs,
-// manager.go the counter's verbs as every door sees them. Package locktest says all of it as scenarios.
+// lease.go the three questions; table.go is one file's state, open.go, operation.go and ranges.go its verbs, death.go what ends with a
+// client or a door, waiter.go how a request is put to the questions and how the line moves; manager.go has the counter's verbs as every
+// door sees them. Package locktest says all of it as scenarios.
 //
 // What an operation leaves of another client's lease (rights R, RH, RW, RWH; "wait": it goes on when the holder has answered):
 //

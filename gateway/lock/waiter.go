@@ -1,8 +1,6 @@
 package lock
 
 import (
-	"fmt"
-	"math"
 	"slices"
 	"time"
 )
@@ -61,8 +59,6 @@ func (w *waiter) costs() cost {
 	}
 	return lockCosts
 }
-
-// ---- who waits
 
 // join lets a request that cannot be answered yet wait at the end of the line. Denied: it did not ask to.
 func (t *Table) join(w *waiter) Outcome {
@@ -239,8 +235,6 @@ func (x *waiter) before(w *waiter, s Span) bool {
 	return ok && xs.overlaps(s)
 }
 
-// ---- the three questions
-
 // judge answers a request as the table stands: Granted, Blocked, or the refusal. It sends the breaks that it needs.
 func (t *Table) judge(w *waiter) (Outcome, *Holder) {
 	switch {
@@ -250,26 +244,6 @@ func (t *Table) judge(w *waiter) (Outcome, *Holder) {
 		return t.judgeAccess(w, w.access)
 	}
 	return t.judgeLock(w)
-}
-
-// judgeOpen is [MS-FSA] 2.1.5.1.2: delete pending, share modes, then caching rights. A sharing violation is looked at again after cached
-// handles were given back.
-func (t *Table) judgeOpen(w *waiter) (Outcome, *Holder) {
-	r := w.open
-	if t.pending {
-		return DeletePending, nil
-	}
-	own := t.lease(r)
-	if out, h := t.judgeSharing(w, own, func(o *open) bool { return r.excludes(&o.r) }); out != Granted {
-		return out, h
-	}
-	for i := range t.doing {
-		d := &t.doing[i]
-		if d.open == (ID{}) && r.Access != 0 && !(d.door == Local && r.Owner.Client.Door == Local) && d.op.access().needs()&^r.shares() != 0 {
-			return Blocked, nil
-		}
-	}
-	return t.judgeCaching(w, own, r.costs())
 }
 
 // judgeSharing finds opens that stand in the way of w, and calls their cached handles back.
@@ -327,241 +301,4 @@ func (t *Table) judgeCaching(w *waiter, own *lease, c cost) (Outcome, *Holder) {
 		}
 	}
 	return out, h
-}
-
-// access is what an operation without an open needs others to share.
-func (o Op) access() Access {
-	switch o {
-	case OpRead:
-		return Read
-	case OpWrite, OpSetSize:
-		return Write
-	case OpRemove, OpRename:
-		return Delete
-	}
-	return 0
-}
-
-// judgeAccess admits one operation. Under an open the share modes were asked at the open.
-func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
-	if t.pending && (r.Op == OpRename || r.Op == OpLink) && r.Open == 0 {
-		return DeletePending, nil
-	}
-	var under ID
-	if r.Open != 0 {
-		if under = (ID{w.id.Seat, r.Open}); t.open(under) == nil {
-			return Stale, nil
-		}
-	}
-	own := t.leaseOf(under)
-	door := r.Owner.Client.Door
-	if needs := r.Op.access().needs(); r.Open == 0 && needs != 0 && !(needs == ShareDelete && t.Rules.UnlinkUnix && door != SMB) {
-		out, h := t.judgeSharing(w, own, func(o *open) bool {
-			if o.r.Access == 0 || door == Local && o.r.Owner.Client.Door == Local {
-				return false
-			}
-			// What SMB replaces by a rename may not be open over SMB at all, [MS-FSA] 2.1.5.15.11.
-			return needs&^o.r.shares() != 0 || door == SMB && r.Op == OpRemove && o.r.Owner.Client.Door == SMB
-		})
-		if out != Granted {
-			return out, h
-		}
-	}
-	if s, none := r.bytes(); !none {
-		if h := t.ioConflict(r, under, s); h != nil {
-			return Denied, h.holder()
-		}
-	}
-	c := r.Op.costs(door)
-	switch {
-	case r.Op == OpChangeDir && !r.ParentKey.IsZero():
-		// The client that makes the change holds the directory's lease, [MS-SMB2] 3.3.4.22.
-		client, key := r.Owner.Client.GUID, r.ParentKey
-		c.spares = func(l *lease) bool { return l.is(client, key) }
-	case r.Op == OpRename || r.Op == OpLink:
-		c.batch = true
-	}
-	return t.judgeCaching(w, own, c)
-}
-
-// bytes is the range that an operation touches; none where it touches no bytes.
-func (r *AccessRequest) bytes() (s Span, none bool) {
-	switch r.Op {
-	case OpRead, OpWrite:
-		if r.Length == 0 {
-			return Span{}, true
-		}
-	case OpSetSize:
-	default:
-		return Span{}, true
-	}
-	s, ok := span(r.Offset, r.Length, false)
-	if !ok {
-		s = Span{First: r.Offset, Last: ^uint64(0)}
-	}
-	return s, false
-}
-
-// ioConflict finds a range that holds back reading or writing s. SMB ranges are mandatory for everybody else's I/O that the counter
-// sees, [MS-FSA] 2.1.4.10: reading passes shared ranges and its own open's, writing only its own open's exclusive ones. NLM and fcntl
-// ranges hold back SMB alone; among themselves they are advisory.
-func (t *Table) ioConflict(r *AccessRequest, under ID, s Span) *held {
-	write := r.Op != OpRead
-	door := r.Owner.Client.Door
-	if write || !(t.Rules.ReadUnix && door == NFS) {
-		for i := range t.smb {
-			h := &t.smb[i]
-			if !h.span.overlaps(s) || h.exclusive && h.id == under && under.N != 0 {
-				continue
-			}
-			if write || h.exclusive {
-				return h
-			}
-		}
-	}
-	if door != SMB {
-		return nil
-	}
-	for i := range t.posix {
-		if h := &t.posix[i]; h.span.overlaps(s) && (write || h.exclusive) {
-			return h
-		}
-	}
-	return nil
-}
-
-// judgeLock gives a byte range, or says what stands in its way.
-func (t *Table) judgeLock(w *waiter) (Outcome, *Holder) {
-	r := w.lock
-	w.inLine = false
-	isSMB := r.Owner.Client.Door == SMB
-	s, ok := span(r.Offset, r.Length, isSMB)
-	if !ok {
-		return Invalid, nil
-	}
-	if isSMB && t.open(w.id) == nil || t.pending && r.Owner.Client.Door == NLM {
-		return Stale, nil
-	}
-	if n := t.Rules.RangesPerFile; n > 0 && len(t.posix)+len(t.smb)+len(t.flocks) >= n && !t.Holds(r) {
-		return Limit, nil
-	}
-	if h := t.rangeConflict(w, s); h != nil {
-		w.inLine = true
-		return Blocked, h.holder()
-	}
-	if r.Flock {
-		return Granted, nil
-	}
-	// Who asks to wait keeps its place behind those who came before, unless it holds all of it already (a retransmission) or one of them
-	// waits for it: then its place would never come.
-	if w.ticket.N != 0 && !r.Try && !w.rude && (isSMB || !t.Holds(r)) {
-		me := r.Owner.Ident()
-		for _, x := range t.line {
-			if x != w && x.before(w, s) && !slices.Contains(t.inTheWay(x), me) {
-				w.inLine = true
-				return Blocked, &Holder{Owner: x.lock.Owner, Exclusive: x.lock.Exclusive, Offset: x.lock.Offset, Length: x.lock.Length}
-			}
-		}
-	}
-	// An operation under way that the range would have held back ends first. Implementation specific: who does not wait does not wait for
-	// that either, and gets the range, as in NTFS.
-	for i := range t.doing {
-		d := &t.doing[i]
-		if w.ticket.N != 0 && !d.none && (isSMB && d.open != w.id || !isSMB && d.door == SMB) && d.span.overlaps(s) && (r.Exclusive || d.op != OpRead) {
-			return Blocked, nil
-		}
-	}
-	return t.judgeCaching(w, w.own(t), lockCosts)
-}
-
-// rangeConflict finds a held range that conflicts with a lock of s. Between families only modes count; within one, its own rule.
-func (t *Table) rangeConflict(w *waiter, s Span) *held {
-	r := w.lock
-	across := func(set []held) *held {
-		for i := range set {
-			if h := &set[i]; (r.Exclusive || h.exclusive) && h.span.overlaps(s) {
-				return h
-			}
-		}
-		return nil
-	}
-	switch {
-	case r.Flock:
-		return posixSet(t.flocks).conflict(r.Owner, s, r.Exclusive)
-	case r.Owner.Client.Door == SMB:
-		if h := t.smb.conflict(w.id, s, r.Exclusive); h != nil {
-			return h
-		}
-		return across(t.posix)
-	}
-	if h := t.posix.conflict(r.Owner, s, r.Exclusive); h != nil {
-		return h
-	}
-	return across(t.smb)
-}
-
-// ---- for people
-
-// State lists who holds what and who waits.
-func (t *Table) State() FileState {
-	f := FileState{Key: t.Key, Path: t.Path, DeletePending: t.pending}
-	for _, o := range t.opens {
-		f.Opens = append(f.Opens, OpenState{Open: o.id.N, Owner: o.r.Owner, User: o.r.User, Access: o.r.Access, Share: o.r.shares(),
-			Durable: o.r.Durable > 0, Disconnected: o.lost, Since: o.since})
-	}
-	for _, set := range [][]held{t.posix, t.smb, t.flocks} {
-		for i := range set {
-			h := &set[i]
-			f.Ranges = append(f.Ranges, RangeState{Owner: h.owner, User: h.user, Offset: h.span.First, Length: h.length, Exclusive: h.exclusive, Unclaimed: h.unclaimed, Since: h.since})
-		}
-	}
-	for i := len(f.Ranges) - len(t.flocks); i < len(f.Ranges); i++ {
-		f.Ranges[i].Flock = true
-	}
-	for _, l := range t.leases {
-		f.Leases = append(f.Leases, LeaseState{Client: l.client, LeaseKey: l.key, Kind: l.kind, Rights: l.rights, Breaking: l.breaking, To: l.to, Epoch: l.epoch, Since: l.since})
-	}
-	for _, w := range t.line {
-		f.Waiters = append(f.Waiters, WaiterState{Ticket: w.ticket.N, Owner: w.owner(), What: w.what(), For: t.waitsFor(w), Since: w.since})
-	}
-	return f
-}
-
-func (w *waiter) what() string {
-	switch {
-	case w.open != nil:
-		return "open"
-	case w.access != nil:
-		return w.access.Op.String()
-	}
-	mode := "shared"
-	if w.lock.Exclusive {
-		mode = "exclusive"
-	}
-	s, _ := span(w.lock.Offset, w.lock.Length, w.lock.Owner.Client.Door == SMB)
-	switch {
-	case w.lock.Flock:
-		return "flock " + mode
-	case s.Empty:
-		return fmt.Sprintf("lock nothing at %d %s", s.First, mode)
-	case s.Last == math.MaxUint64:
-		return fmt.Sprintf("lock %d-end %s", s.First, mode)
-	}
-	return fmt.Sprintf("lock %d-%d %s", w.lock.Offset, w.lock.Offset+w.lock.Length-1, mode)
-}
-
-// waitsFor is who must let go, or give back, before w goes on.
-func (t *Table) waitsFor(w *waiter) []Owner {
-	if w.lock != nil && w.inLine {
-		return append(t.inTheWay(w), t.ahead(w)...)
-	}
-	var list []Owner
-	for _, x := range w.rounds {
-		for _, l := range t.leases {
-			if o := t.liveOpen(l); l.n == x.lease && l.round == x.round && l.breaking && o != nil {
-				list = append(list, o.r.Owner)
-			}
-		}
-	}
-	return list
 }

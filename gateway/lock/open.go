@@ -1,0 +1,423 @@
+package lock
+
+import "time"
+
+// Opens, [MS-FSA] 2.1.5.1 and 2.1.5.5: admitted, presented again after a restart, lost, given back, ended.
+
+type open struct {
+	id    ID
+	r     OpenRequest
+	lease *lease
+	lost  bool   // disconnected: a durable open without its client
+	spell uint64 // numbers the times it was lost, for ClientTimeout
+	since time.Time
+}
+
+// OpenRecord is a durable open with its lease, as it outlives a crash.
+type OpenRecord struct {
+	Request OpenRequest
+	Rights  Rights
+	Epoch   uint16
+	Since   time.Time
+}
+
+func (o *open) holder() *Holder {
+	h := &Holder{Owner: o.r.Owner, Access: o.r.Access, Share: o.r.shares()}
+	if o.lease != nil {
+		h.Rights = o.lease.rights
+	}
+	return h
+}
+
+func (t *Table) record(o *open) OpenRecord {
+	rec := OpenRecord{Request: o.r, Since: o.since}
+	if o.lease != nil {
+		rec.Rights, rec.Epoch = o.lease.rights, o.lease.epoch
+	}
+	return rec
+}
+
+func (t *Table) putOpen(o *open) {
+	if o.r.Durable > 0 {
+		t.effect(Effect{Kind: PutOpen, Open: t.record(o)})
+	}
+}
+
+// recordLease puts the durable opens of l on record anew: rights and epoch outlive a crash.
+func (t *Table) recordLease(l *lease) {
+	for _, o := range t.opens {
+		if o.lease == l {
+			t.putOpen(o)
+		}
+	}
+}
+
+// Open admits an open, lets it wait, or refuses it.
+func (t *Table) Open(id, ticket ID, r *OpenRequest) OpenResult {
+	w := &waiter{ticket: ticket, id: id, open: r, turn: t.Turn}
+	out, h := t.judge(w)
+	switch out {
+	case Granted:
+		res := t.admitOpen(w)
+		t.settle()
+		return res
+	case Blocked:
+		if out = t.join(w); out == Blocked {
+			req := *r
+			w.open = &req
+		} else if out == Denied {
+			out = TimedOut
+		}
+	}
+	if out != Blocked {
+		t.keyUnused(r.Owner.Client.GUID, r.LeaseKey, r.Kind)
+	}
+	t.settle()
+	return OpenResult{Outcome: out, Holder: h}
+}
+
+// judgeOpen is [MS-FSA] 2.1.5.1.2: delete pending, share modes, then caching rights. A sharing violation is looked at again after cached
+// handles were given back.
+func (t *Table) judgeOpen(w *waiter) (Outcome, *Holder) {
+	r := w.open
+	if t.pending {
+		return DeletePending, nil
+	}
+	own := t.lease(r)
+	if out, h := t.judgeSharing(w, own, func(o *open) bool { return r.excludes(&o.r) }); out != Granted {
+		return out, h
+	}
+	for i := range t.doing {
+		d := &t.doing[i]
+		if d.open == (ID{}) && r.Access != 0 && !(d.door == Local && r.Owner.Client.Door == Local) && d.op.access().needs()&^r.shares() != 0 {
+			return Blocked, nil
+		}
+	}
+	return t.judgeCaching(w, own, r.costs())
+}
+
+func (t *Table) admitOpen(w *waiter) OpenResult {
+	o := &open{id: w.id, r: *w.open, since: t.At}
+	o.r.Ticket, o.r.Open, o.r.Reclaim = 0, w.id.N, false
+	t.opens = append(t.opens, o)
+	if o.r.Path != "" {
+		t.Path = o.r.Path
+	}
+	res := t.grant(o)
+	if o.lease == nil {
+		t.putOpen(o)
+	}
+	return res
+}
+
+// Present admits an open as its door held it before the counter lost its memory: the door's word is the truth, because nobody was told
+// of anything later. late says that others may have been admitted meanwhile; then a sharing violation refuses it, and what its lease
+// may no longer hold is called back.
+func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
+	if late {
+		for _, o := range t.opens {
+			if !o.r.same(r) && r.excludes(&o.r) {
+				t.keyUnused(r.Owner.Client.GUID, r.LeaseKey, r.Kind)
+				return OpenResult{Outcome: SharingDenied, Holder: o.holder()}
+			}
+		}
+	}
+	var o *open
+	for _, x := range t.opens {
+		if x.lost && x.r.same(r) {
+			o = x
+		}
+	}
+	if o == nil {
+		o = &open{since: t.At}
+		t.opens = append(t.opens, o)
+	}
+	t.take(o, id, r)
+	o.r.Durable, o.r.DeleteOnClose = r.Durable, r.DeleteOnClose
+	if r.Path != "" {
+		t.Path = r.Path
+	}
+	res := OpenResult{Outcome: Granted}
+	if r.Kind != NoCache {
+		l := o.lease
+		if l == nil {
+			l = t.lease(r)
+		}
+		if l == nil && (r.Kind != Oplock || r.Rights != 0) {
+			l = t.newLease(r, id, 0, r.Epoch)
+		}
+		if o.lease = l; l != nil {
+			l.rights, l.breaking, l.forced = legal(r.Rights, r.Kind, r.Directory), false, false
+			if int16(r.Epoch-l.epoch) > 0 {
+				l.epoch = r.Epoch
+			}
+			res.Rights, res.Epoch = l.rights, l.epoch
+			if late {
+				t.demand(l, t.most(l, id))
+			}
+		}
+	}
+	if late && r.Access != 0 {
+		for _, l := range append([]*lease(nil), t.leases...) {
+			if l != o.lease {
+				t.demand(l, r.costs().leaves)
+			}
+		}
+	}
+	t.putOpen(o)
+	t.settle()
+	return res
+}
+
+// same reports whether r and b are the same durable open: by its CreateGuid, or by its owner.
+func (r *OpenRequest) same(b *OpenRequest) bool {
+	if r.Owner.Client != b.Owner.Client || r.Kind != b.Kind || r.LeaseKey != b.LeaseKey {
+		return false
+	}
+	if !r.CreateGuid.IsZero() || !b.CreateGuid.IsZero() {
+		return r.CreateGuid == b.CreateGuid
+	}
+	return same(r.Owner, b.Owner)
+}
+
+// take makes o the open id of r's owner, with its ranges: nothing goes on pointing at the connection that died.
+func (t *Table) take(o *open, id ID, r *OpenRequest) {
+	old := o.id
+	if o.r.Durable > 0 {
+		t.effect(Effect{Kind: DropOpen, Open: t.record(o)})
+	}
+	var mine []int
+	for i := range t.smb {
+		if old.N != 0 && t.smb[i].id == old {
+			mine = append(mine, i)
+			if o.r.Durable > 0 {
+				t.effect(Effect{Kind: DropRange, Range: rangeRecord(&t.smb[i])})
+			}
+		}
+	}
+	durable, guid, del := o.r.Durable, o.r.CreateGuid, o.r.DeleteOnClose
+	if old.N == 0 {
+		o.r = *r
+	} else {
+		o.r.Owner = r.Owner
+		o.r.Durable, o.r.CreateGuid, o.r.DeleteOnClose = durable, guid, del
+		if len(r.Private) > 0 {
+			o.r.Private = r.Private
+		}
+	}
+	o.r.Open, o.r.Ticket, o.r.Reclaim = id.N, 0, false
+	o.id, o.lost = id, false
+	if o.lease != nil && o.lease.kind == Oplock {
+		o.lease.open = id
+	}
+	for _, i := range mine {
+		t.smb[i].id, t.smb[i].owner = id, r.Owner
+		if o.r.Durable > 0 {
+			t.effect(Effect{Kind: PutRange, Range: rangeRecord(&t.smb[i])})
+		}
+	}
+}
+
+// Reconnect gives a disconnected durable open back to its client, [MS-SMB2] 3.3.5.9.7 and 3.3.5.9.12: the CreateGuid or, for version
+// 1, the open's number must be the same, and so must client and lease key.
+func (t *Table) Reconnect(id ID, r *OpenRequest) OpenResult {
+	for _, o := range t.opens {
+		if !o.lost || o.r.Owner.Client != r.Owner.Client || o.r.Kind != r.Kind || r.Kind != Oplock && o.r.LeaseKey != r.LeaseKey {
+			continue
+		}
+		if o.r.CreateGuid != r.CreateGuid || r.CreateGuid.IsZero() && o.id.N != r.Open {
+			continue
+		}
+		t.take(o, id, r)
+		for i := range t.smb {
+			t.smb[i].unclaimed = t.smb[i].unclaimed && t.smb[i].id != id
+		}
+		t.putOpen(o)
+		res := OpenResult{Outcome: Granted}
+		if o.lease != nil {
+			res.Rights, res.Epoch, res.Breaking = o.lease.rights, o.lease.epoch, o.lease.breaking
+		}
+		return res
+	}
+	t.keyUnused(r.Owner.Client.GUID, r.LeaseKey, r.Kind)
+	return OpenResult{Outcome: Stale}
+}
+
+// Restore puts a durable open of an earlier run back, disconnected.
+func (t *Table) Restore(rec OpenRecord) {
+	id := ID{0, rec.Request.Open}
+	o := &open{id: id, r: rec.Request, since: rec.Since}
+	t.opens = append(t.opens, o)
+	t.Path = rec.Request.Path
+	if o.r.Kind != NoCache {
+		if o.lease = t.lease(&o.r); o.lease == nil && (o.r.Kind != Oplock || rec.Rights != 0) {
+			o.lease = t.newLease(&o.r, id, rec.Rights, rec.Epoch)
+		}
+	}
+	t.lose(o)
+}
+
+// Mustered says that a door has presented all it held: what is on record for its opens beyond that was freed before we heard of it.
+func (t *Table) Mustered(seat uint64) {
+	for i := 0; i < len(t.smb); {
+		if h := t.smb[i]; h.unclaimed && h.id.Seat == seat {
+			t.smb = append(t.smb[:i], t.smb[i+1:]...)
+			t.went(&h)
+		} else {
+			i++
+		}
+	}
+	t.settle()
+}
+
+// Close ends an open, or leaves a durable one to its client.
+func (t *Table) Close(id ID, keep bool) CloseResult {
+	o := t.open(id)
+	if o == nil {
+		return CloseResult{Outcome: Stale}
+	}
+	res := CloseResult{Outcome: Granted}
+	if keep && o.r.Durable > 0 {
+		t.cancelUnder(id)
+		t.lose(o)
+	} else {
+		res.Delete = t.end(o)
+	}
+	t.settle()
+	return res
+}
+
+func (t *Table) cancelUnder(id ID) {
+	for i := 0; i < len(t.line); {
+		if w := t.line[i]; w.under() == id {
+			t.line = append(t.line[:i], t.line[i+1:]...)
+			t.answer(w, Cancelled, nil)
+		} else {
+			i++
+		}
+	}
+}
+
+// lose disconnects a durable open: it waits for its client, but no longer than it was promised.
+func (t *Table) lose(o *open) {
+	o.lost = true
+	o.spell++
+	t.effect(Effect{Kind: AwaitClient, ID: o.id, Spell: o.spell, After: o.r.Durable})
+	if l := o.lease; l != nil && l.breaking && t.liveOpen(l) == nil {
+		t.dropOpens(l)
+	}
+	t.dirty = true
+}
+
+// ClientTimeout is the clock's word that a disconnected open's client did not come back.
+func (t *Table) ClientTimeout(id ID, spell uint64) {
+	if o := t.open(id); o != nil && o.lost && o.spell == spell {
+		t.end(o)
+	}
+	t.settle()
+}
+
+// end removes o with everything that lives by it, and reports whether a delete-pending file has now lost its last network open:
+// DELETE_ON_CLOSE unlinks then, and local opens keep the inode. [MS-FSA] 2.1.5.5.
+func (t *Table) end(o *open) (remove bool) {
+	for i := 0; i < len(t.smb); {
+		if t.smb[i].id != o.id {
+			i++
+			continue
+		}
+		h := t.smb[i]
+		t.smb = append(t.smb[:i], t.smb[i+1:]...)
+		t.went(&h)
+	}
+	for i := 0; i < len(t.line); {
+		if w := t.line[i]; w.under() == o.id {
+			t.line = append(t.line[:i], t.line[i+1:]...)
+			t.answer(w, Cancelled, nil)
+		} else {
+			i++
+		}
+	}
+	network := 0
+	for i := 0; i < len(t.opens); {
+		if t.opens[i] == o {
+			t.opens = append(t.opens[:i], t.opens[i+1:]...)
+			continue
+		}
+		if t.opens[i].r.Owner.Client.Door != Local {
+			network++
+		}
+		i++
+	}
+	if o.r.Durable > 0 {
+		t.effect(Effect{Kind: DropOpen, Open: t.record(o)})
+	}
+	if l := o.lease; l != nil {
+		used := false
+		for _, x := range t.opens {
+			used = used || x.lease == l
+		}
+		if !used {
+			t.endLease(l)
+		}
+	}
+	t.dirty = true
+	if o.r.DeleteOnClose {
+		t.pending = true
+	}
+	if t.pending && network == 0 {
+		t.pending, remove = false, true
+	}
+	return remove
+}
+
+func (t *Table) dropOpens(l *lease) {
+	for i := 0; i < len(t.opens); {
+		if o := t.opens[i]; o.lease == l {
+			t.end(o)
+			i = 0
+		} else {
+			i++
+		}
+	}
+}
+
+func (t *Table) endLease(l *lease) {
+	for i, x := range t.leases {
+		if x == l {
+			t.leases = append(t.leases[:i], t.leases[i+1:]...)
+			break
+		}
+	}
+	t.keyUnused(l.client, l.key, l.kind)
+}
+
+// keyUnused tells that a lease key is free for another file, when neither a lease nor one who waits has it.
+func (t *Table) keyUnused(client, key GUID, kind CacheKind) {
+	if kind != LeaseV1 && kind != LeaseV2 {
+		return
+	}
+	for _, l := range t.leases {
+		if l.is(client, key) {
+			return
+		}
+	}
+	for _, w := range t.line {
+		if w.open != nil && (w.open.Kind == LeaseV1 || w.open.Kind == LeaseV2) && w.open.Owner.Client.GUID == client && w.open.LeaseKey == key {
+			return
+		}
+	}
+	t.effect(Effect{Kind: LeaseGone, Client: Client{Door: SMB, GUID: client}, LeaseKey: key})
+}
+
+// Disposition marks or unmarks the file as delete pending.
+func (t *Table) Disposition(id ID, pending bool) Outcome {
+	o := t.open(id)
+	if o == nil {
+		return Stale
+	}
+	if t.pending != pending {
+		t.pending, t.dirty = pending, true
+	}
+	t.settle()
+	return Granted
+}
