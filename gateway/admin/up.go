@@ -76,6 +76,7 @@ func up(ctx context.Context, c *cli.Context) error {
 		return err
 	}
 	defer unlock()
+	unmount(dir) // what a gateway left that was killed
 	if name := c.String("user"); name != "" {
 		if err := addUser(cfg, name, dir); err != nil {
 			return err
@@ -108,12 +109,15 @@ func up(ctx context.Context, c *cli.Context) error {
 
 // upConfig turns the flags into a configuration with one export.
 func upConfig(c *cli.Context) (*config.Config, error) {
-	dir, err := filepath.Abs(c.Args().First())
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
+	abs, err := filepath.Abs(c.Args().First())
+	if err != nil {
+		return nil, err
 	}
-	if errors.Is(err, unix.ENOTCONN) { // a mount left by a killed fusefs; fusefs takes it away
-		err = nil
+	dir, err := filepath.EvalSymlinks(abs)
+	if errors.Is(err, unix.ENOTCONN) { // a mount left by a killed fusefs
+		if dir, err = filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+			dir = filepath.Join(dir, filepath.Base(abs))
+		}
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("up: there is no directory %s", c.Args().First())

@@ -97,3 +97,41 @@ func TestSMBLocksOutliveTheGateway(t *testing.T) {
 		t.Errorf("SMB WRITE by the holder: %s", st)
 	}
 }
+
+// Everything is killed at once, as by a power cut: started again on the same state, the gateway has the NLM locks, lets their clients
+// reclaim them, and nobody else gets one until they have.
+func TestAllKilledAtOnce(t *testing.T) {
+	dir := tree(t)
+	write(t, filepath.Join(dir, "f"), "0123456789")
+	g := up(t, dir)
+	fh := g.nfs(t, 0).must("f")
+	if st := g.nlm(t, "client-e", 1).lock(fh, 0, 10, false, false); st != nlmGranted {
+		t.Fatalf("NLM LOCK: %d", st)
+	}
+	g.killAll()
+
+	g = up(t, dir)
+	if l := g.locks(); len(l) != 1 || l[0].Path != "f" || l[0].Protocol != "nlm" || l[0].Length != 10 {
+		t.Errorf("dittofs lock list says %+v", l)
+	}
+	if st := g.nfs(t, 0).getattr(fh); st != nfsOK {
+		t.Errorf("the file handle of before: %d", st)
+	}
+	other, holder := g.nlm(t, "client-f", 1), g.nlm(t, "client-e", 1)
+	if st := other.lock(fh, 50, 1, false, false); st != nlmGrace {
+		t.Errorf("a new NLM lock in grace: %d, want NLM4_DENIED_GRACE_PERIOD", st)
+	}
+	if st := other.lock(fh, 0, 10, false, true); st == nlmGranted {
+		t.Error("a client reclaimed another client's lock")
+	}
+	if st := holder.lock(fh, 0, 10, false, true); st != nlmGranted {
+		t.Errorf("reclaim: %d", st)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if st := other.lock(fh, 50, 1, false, false); st == nlmGranted {
+			break
+		} else if st != nlmGrace || time.Now().After(deadline) {
+			t.Fatalf("a new NLM lock after everybody has reclaimed: %d", st)
+		}
+	}
+}

@@ -124,6 +124,31 @@ func up(t *testing.T, dir string, args ...string) *gateway {
 	return g
 }
 
+// killAll ends the supervisor and all daemons at once and cleans nothing up.
+func (g *gateway) killAll() {
+	g.t.Helper()
+	all := []int{g.cmd.Process.Pid}
+	for _, d := range []string{"gateway", "fusefs", "lockd", "statd", "smbd"} {
+		if p := g.pid(d); p != 0 {
+			all = append(all, p)
+		}
+	}
+	if len(all) != 6 {
+		g.t.Fatalf("only %d processes run", len(all))
+	}
+	for _, p := range all {
+		syscall.Kill(p, syscall.SIGSTOP) // so that none sees another one's end
+	}
+	for _, p := range all {
+		syscall.Kill(p, syscall.SIGKILL)
+	}
+	g.cmd.Wait()
+	for _, d := range []string{"gateway", "fusefs", "lockd", "statd", "smbd"} {
+		for deadline := time.Now().Add(10 * time.Second); g.pid(d) != 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		}
+	}
+}
+
 // Stop ends the gateway as Ctrl-C does, and waits.
 func (g *gateway) Stop() {
 	if g.cmd.ProcessState != nil {
