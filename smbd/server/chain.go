@@ -79,8 +79,7 @@ func (ch *chain) run(ctx context.Context) {
 		resp, err := ch.c.dispatch(r.context, r)
 		if errors.As(err, new(errProtocol)) {
 			ch.fatal = err
-			ch.c.log.Warn("connection ended: bad message", "err", err)
-			ch.c.nc.Close()
+			ch.c.broke(err)
 			ch.c.forget(r)
 			return
 		}

@@ -8,10 +8,11 @@ import (
 	"dittofs/smbd/smb2"
 )
 
-// changed tells a change of a name to who watches here, and to the other doors. path is the name's, beneath the share's root.
-func (s *session) changed(ctx context.Context, c lock.Change, path string) {
+// changed tells a change of a name in t to who watches here, and to the other doors. path is the name's, beneath the share's root.
+func (t *tree) changed(ctx context.Context, c lock.Change, path string) {
 	c.By = lock.SMB
-	s.s.watches.changedAt(c, path)
+	s := t.session
+	s.s.watches.changedAt(c, t.share, path)
 	if err := s.s.locks.Changed(context.WithoutCancel(ctx), c); err != nil {
 		s.c.log.Debug("change not told", "path", path, "err", err)
 	}
@@ -23,7 +24,7 @@ func (o *open) modified(ctx context.Context, filter smb2.CompletionFilter, data 
 	c := lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(filter), Data: data}
 	path := o.path
 	o.mu.Unlock()
-	o.session.changed(ctx, c, path)
+	o.tree.changed(ctx, c, path)
 }
 
 // inDirectory is the directory that o's name is in, zero for the root. o.mu is held.

@@ -19,6 +19,7 @@ const maxChanges = 1000
 // watch is what an open has asked to be told of. It lasts as long as the open.
 type watch struct {
 	o      *open
+	share  *share
 	dir    lock.Key
 	path   string // beneath the share's root, "" for the root
 	tree   bool   // everything beneath, too
@@ -69,11 +70,11 @@ func (t *watches) remove(o *open) {
 }
 
 // changed takes a change that came through another door: the directory is known, its path is not.
-func (t *watches) changed(c lock.Change) { t.changedAt(c, "") }
+func (t *watches) changed(c lock.Change) { t.changedAt(c, nil, "") }
 
-// changedAt takes a change of a name whose path beneath the share's root is known. Who watches a tree from above and cannot be told the
-// name is told to list anew.
-func (t *watches) changedAt(c lock.Change, path string) {
+// changedAt takes a change of a name whose path beneath a share's root is known. Who watches a tree from above, perhaps through another
+// share, and cannot be told the name is told to list anew.
+func (t *watches) changedAt(c lock.Change, in *share, path string) {
 	if c.Dir.IsZero() {
 		return
 	}
@@ -93,7 +94,7 @@ func (t *watches) changedAt(c lock.Change, path string) {
 	}
 	for _, w := range above {
 		switch rest, beneath := strings.CutPrefix(path, prefix(w.path)); {
-		case path == "":
+		case path == "" || w.share != in:
 			w.lost(c)
 		case beneath:
 			parts := strings.Split(rest, "/")
@@ -167,7 +168,7 @@ func changeNotify(ctx context.Context, r *request) (reply, error) {
 	o.mu.Lock()
 	w := o.watch
 	if w == nil {
-		w = &watch{o: o, dir: o.key, path: o.path, tree: q.Flags&smb2.WatchTree != 0, filter: uint32(q.CompletionFilter), news: make(chan struct{}, 1)}
+		w = &watch{o: o, share: o.tree.share, dir: o.key, path: o.path, tree: q.Flags&smb2.WatchTree != 0, filter: uint32(q.CompletionFilter), news: make(chan struct{}, 1)}
 		if w.path == "." {
 			w.path = ""
 		}

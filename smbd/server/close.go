@@ -8,7 +8,6 @@ import (
 
 	"dittofs/gateway/export"
 	"dittofs/gateway/lock"
-	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
 	"dittofs/smbd/wire"
 )
@@ -50,12 +49,10 @@ func (o *open) called() string {
 // remove unlinks the file of an open that was the last one of a file that is delete pending, whatever it is called by now.
 func (o *open) remove(ctx context.Context) error {
 	s := o.session
-	rel, ok := where(o.vol.root, o.file)
-	if !ok || rel == "." {
+	parent, name, rel, err := o.now()
+	if err == unix.ENOENT {
 		return nil // gone already
 	}
-	dir, name := splitPath(rel)
-	parent, err := openBeneath(o.vol.root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
@@ -68,7 +65,12 @@ func (o *open) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.as(o.vol, func() error { return unlinkSame(parent, name, o) })
+	err = s.as(o.vol, func() error {
+		if o.directory {
+			return export.Rmdir(int(parent.Fd()), name)
+		}
+		return export.Unlink(int(parent.Fd()), name)
+	})
 	done(err == nil)
 	if err != nil {
 		return err
@@ -77,23 +79,51 @@ func (o *open) remove(ctx context.Context) error {
 	if o.directory {
 		filter = smb2.NotifyChangeDirName
 	}
-	s.changed(ctx, lock.Change{Key: o.key, Dir: key, Name: name, Action: lock.Removed, Filter: uint32(filter)}, rel)
+	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: key, Name: name, Action: lock.Removed, Filter: uint32(filter)}, rel)
 	return nil
 }
 
-// unlinkSame removes the name, if it is still o's file.
-func unlinkSame(parent *os.File, name string, o *open) error {
-	a, err := export.StatAt(int(parent.Fd()), name)
+// now is what the open's file is called at the moment: the name that it was opened by, which may be a symbolic link's, while it is still
+// the file's, else where the file has been moved to. ENOENT: it has no name any more, or is the share's root.
+func (o *open) now() (parent *os.File, name, rel string, err error) {
+	o.mu.Lock()
+	if o.parent != nil && o.isAt(o.parent, o.name) {
+		name, rel = o.name, o.path
+		var fd int
+		if fd, err = unix.FcntlInt(o.parent.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			parent = os.NewFile(uintptr(fd), "directory")
+		}
+	}
+	o.mu.Unlock()
+	if name != "" {
+		return parent, name, rel, err
+	}
+	rel, ok := where(o.vol.root, o.file)
+	if !ok || rel == "." {
+		return nil, "", "", unix.ENOENT
+	}
+	dir, name := splitPath(rel)
+	if parent, err = openBeneath(o.vol.root, dir, unix.O_PATH|unix.O_DIRECTORY); err != nil {
+		return nil, "", "", err
+	}
+	if !o.isAt(parent, name) {
+		parent.Close()
+		return nil, "", "", unix.ENOENT
+	}
+	return parent, name, rel, nil
+}
+
+// isAt reports whether a name in a directory is the open file's, or a symbolic link's that leads to it.
+func (o *open) isAt(dir *os.File, name string) bool {
+	a, err := export.StatAt(int(dir.Fd()), name)
 	if err != nil {
-		return err
+		return false
 	}
-	if a.Ino != o.key.Ino {
-		return ntstatus.ObjectNameNotFound
+	if a.IsSymlink() {
+		var st unix.Stat_t
+		return unix.Fstatat(int(dir.Fd()), name, &st, 0) == nil && st.Ino == o.key.Ino
 	}
-	if o.directory {
-		return export.Rmdir(int(parent.Fd()), name)
-	}
-	return export.Unlink(int(parent.Fd()), name)
+	return a.Ino == o.key.Ino
 }
 
 func splitPath(rel string) (dir, name string) {

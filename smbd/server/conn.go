@@ -50,6 +50,7 @@ type conn struct {
 	preauth      seal.Preauth
 	maxTransfer  uint32
 
+	once   sync.Once   // the log line of a broken protocol
 	breaks chan func() // notifications that wait to be sent
 	async  atomic.Uint64
 
@@ -81,8 +82,8 @@ func (c *conn) serve(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed):
 		c.log.Debug("connection closed")
-	case errors.As(err, &protocol), errors.Is(err, io.ErrUnexpectedEOF):
-		c.log.Warn("connection ended: bad message", "err", err)
+	case errors.As(err, &protocol), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, smb2.ErrFrame), errors.Is(err, smb2.ErrTooLong):
+		c.broke(err)
 	default:
 		c.log.Info("connection ended", "err", err)
 	}
@@ -91,6 +92,12 @@ func (c *conn) serve(ctx context.Context) {
 	c.nc.Close()
 	running.Wait()
 	c.end(context.WithoutCancel(ctx))
+}
+
+// broke cuts off a client that broke the protocol, with one line for the administrator.
+func (c *conn) broke(err error) {
+	c.once.Do(func() { c.log.Warn("connection ended: bad message", "err", err) })
+	c.nc.Close()
 }
 
 // end closes what the client left. [MS-SMB2] 3.3.7.1.
@@ -112,7 +119,7 @@ func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 	r := bufio.NewReaderSize(c.nc, 64<<10)
 	busy := make(chan struct{}, maxCredits)
 	for {
-		frame, err := smb2.ReadFrame(r, maxFrame, nil)
+		frame, err := smb2.ReadFrame(r, c.frameLimit(), nil)
 		if err != nil {
 			return err
 		}
@@ -154,6 +161,18 @@ func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 			return ch.fatal
 		}
 	}
+}
+
+// frameLimit: who has not logged on sends NEGOTIATE and SESSION_SETUP only.
+func (c *conn) frameLimit() uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sessions {
+		if s.valid {
+			return maxFrame
+		}
+	}
+	return logonFrame
 }
 
 // admit turns a frame into the requests that it holds. [MS-SMB2] 3.3.5.2. A nil chain without error needs no answer.

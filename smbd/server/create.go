@@ -28,6 +28,7 @@ type creation struct {
 	vol  *volume
 
 	parts  []string
+	asked  smb2.AccessMask // with generic rights mapped
 	access smb2.AccessMask // what the open will have
 	max    bool            // MAXIMUM_ALLOWED was asked for
 
@@ -88,7 +89,7 @@ func newOpen(r *request) *open {
 
 // once looks, opens and asks one time.
 func (c *creation) once(ctx context.Context) (body reply, err error) {
-	c.made, c.file, c.at, c.info, c.o = false, nil, nil, nil, nil
+	c.made, c.file, c.at, c.info, c.o, c.access = false, nil, nil, nil, nil, c.asked
 	defer func() {
 		if err != nil {
 			c.undo(ctx)
@@ -142,12 +143,15 @@ func (c *creation) undo(ctx context.Context) {
 			}
 			return export.Unlink(int(c.at.parent.Fd()), c.at.name)
 		})
-		c.s.changed(ctx, lock.Change{Dir: c.dir, Name: c.at.name, Action: lock.Removed, Filter: c.nameFilter()}, c.at.path)
+		c.tree.changed(ctx, lock.Change{Dir: c.dir, Name: c.at.name, Action: lock.Removed, Filter: c.nameFilter()}, c.at.path)
 	}
 	if c.o != nil {
 		c.s.s.opens.remove(c.o)
-		if c.o.number != 0 && c.o.key != (lock.Key{}) && c.o.asked {
-			c.s.s.locks.Close(ctx, lock.CloseRequest{Open: c.o.number})
+		if c.o.asked {
+			res, err := c.s.s.locks.Close(ctx, lock.CloseRequest{Open: c.o.number})
+			if err == nil && res.Delete && !c.made {
+				c.o.remove(ctx)
+			}
 		}
 	}
 	if c.file != nil {
@@ -244,7 +248,7 @@ func (c *creation) nameFilter() uint32 {
 func (c *creation) tell(ctx context.Context) {
 	switch {
 	case c.made:
-		c.s.changed(ctx, lock.Change{Key: c.o.key, Dir: c.dir, Name: c.at.name, Action: lock.Added, Filter: c.nameFilter()}, c.at.path)
+		c.tree.changed(ctx, lock.Change{Key: c.o.key, Dir: c.dir, Name: c.at.name, Action: lock.Added, Filter: c.nameFilter()}, c.at.path)
 	case c.overwrites():
 		c.o.modified(ctx, smb2.NotifyChangeSize|smb2.NotifyChangeLastWrite|smb2.NotifyChangeAttributes, true)
 	}

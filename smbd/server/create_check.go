@@ -60,6 +60,7 @@ func (c *creation) check() (err error) {
 	if c.parts, err = components(q.Name); err != nil {
 		return err
 	}
+	c.asked = c.access
 	c.vol, err = c.tree.volume()
 	return err
 }

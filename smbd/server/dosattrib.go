@@ -51,7 +51,7 @@ func (i *info) defaultAttributes(name string) (a smb2.FileAttributes) {
 	if !i.isDir() {
 		a |= smb2.FileAttributeArchive
 	}
-	if len(name) > 1 && name[0] == '.' {
+	if len(name) > 1 && name[0] == '.' && name != ".." {
 		a |= smb2.FileAttributeHidden
 	}
 	return a

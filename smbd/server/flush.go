@@ -2,6 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
 
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
@@ -26,7 +29,11 @@ func flush(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.AccessDenied
 	}
 	r.proceed()
-	if err := o.file.Sync(); err != nil {
+	err = o.file.Sync()
+	if errors.Is(err, unix.EBADF) {
+		err = unix.Syncfs(int(o.vol.root.Fd())) // a directory that is not open for listing: its descriptor is O_PATH
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &smb2.FlushResponse{}, nil

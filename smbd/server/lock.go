@@ -87,6 +87,9 @@ func lockAll(ctx context.Context, r *request, o *open, locks []smb2.LockElement)
 }
 
 func (o *open) lockRequest(l smb2.LockElement) lock.LockRequest {
-	return lock.LockRequest{Key: o.key, Owner: o.owner, Open: o.number, Offset: l.Offset, Length: l.Length, Path: o.path, User: o.session.user.Name,
+	o.mu.Lock()
+	path := o.path
+	o.mu.Unlock()
+	return lock.LockRequest{Key: o.key, Owner: o.owner, Open: o.number, Offset: l.Offset, Length: l.Length, Path: path, User: o.session.user.Name,
 		Exclusive: l.Flags&smb2.LockFlagExclusiveLock != 0, Try: l.Flags&smb2.LockFlagFailImmediately != 0}
 }

@@ -22,6 +22,7 @@ const (
 	smallTransfer = 64 << 10
 	largeTransfer = 4 << 20
 	maxFrame      = largeTransfer + 128<<10
+	logonFrame    = 128 << 10
 )
 
 // Our order of preference.

@@ -94,12 +94,7 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	}
 	defer done(false)
 
-	rel, ok := where(o.vol.root, o.file)
-	if !ok {
-		return ntstatus.ObjectNameNotFound
-	}
-	fromPath, fromName := splitPath(rel)
-	from, err := openBeneath(o.vol.root, fromPath, unix.O_PATH|unix.O_DIRECTORY)
+	from, fromName, rel, err := o.now()
 	if err != nil {
 		return err
 	}
@@ -144,8 +139,8 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	if o.directory {
 		filter = uint32(smb2.NotifyChangeDirName)
 	}
-	s.changed(ctx, lock.Change{Key: o.key, Dir: fromDir, Name: fromName, Action: lock.RenamedOld, Filter: filter}, rel)
-	s.changed(ctx, lock.Change{Key: o.key, Dir: toDir, Name: p.name, Action: lock.RenamedNew, Filter: filter}, newPath)
+	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: fromDir, Name: fromName, Action: lock.RenamedOld, Filter: filter}, rel)
+	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: toDir, Name: p.name, Action: lock.RenamedNew, Filter: filter}, newPath)
 	return nil
 }
 
@@ -190,6 +185,6 @@ func link(ctx context.Context, r *request, o *open, name string, replace bool) e
 	if err != nil {
 		return err
 	}
-	s.changed(ctx, lock.Change{Key: o.key, Dir: dir, Name: p.name, Action: lock.Added, Filter: uint32(smb2.NotifyChangeFileName)}, join(pathOf(p), p.name))
+	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: dir, Name: p.name, Action: lock.Added, Filter: uint32(smb2.NotifyChangeFileName)}, join(pathOf(p), p.name))
 	return nil
 }

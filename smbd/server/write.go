@@ -53,16 +53,17 @@ func write(ctx context.Context, r *request) (reply, error) {
 	}
 	r.session.s.metrics.bytes.WithLabelValues("written").Add(float64(n))
 	if n > 0 {
-		o.session.s.watches.changedAt(o.written(), o.path)
+		c, path := o.written()
+		o.session.s.watches.changedAt(c, o.tree.share, path)
 	}
 	return &smb2.WriteResponse{Count: uint32(n)}, nil
 }
 
 // written is what who watches the directory is told of a WRITE; the other doors hear it from the counter.
-func (o *open) written() lock.Change {
+func (o *open) written() (c lock.Change, path string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(smb2.NotifyChangeLastWrite | smb2.NotifyChangeSize)}
+	return lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(smb2.NotifyChangeLastWrite | smb2.NotifyChangeSize)}, o.path
 }
 
 func pwrite(fd int, b []byte, offset int64) (n int, err error) {
