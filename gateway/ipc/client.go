@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -265,7 +266,7 @@ const (
 
 // come dials until it stands at the counter with everything it holds. The first time, a gateway of another version is an error.
 func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
-	said := ""
+	var refusal error
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		l, err := m.connect(ctx, life)
 		if err == nil {
@@ -283,13 +284,15 @@ func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
 		if first && status.Code(err) == codes.FailedPrecondition {
 			return nil, fmt.Errorf("ipc: %s: %w", m.path, err)
 		}
-		if _, refused := status.FromError(err); refused && err.Error() != said {
-			said = err.Error()
-			m.options.Log.Warn("hatch refuses", "hatch", m.path, "err", err)
+		if _, refused := status.FromError(err); refused {
+			if refusal == nil || refusal.Error() != err.Error() {
+				m.options.Log.Warn("hatch refuses", "hatch", m.path, "err", err)
+			}
+			refusal = err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("ipc: %s: %w", m.path, errors.Join(ctx.Err(), err))
+			return nil, fmt.Errorf("ipc: %s: %w", m.path, errors.Join(ctx.Err(), cmp.Or(refusal, err)))
 		case <-time.After(wait):
 		}
 	}

@@ -4,6 +4,6 @@
 //
 // Wrong bytes end their connection with one log line.
 //
-// Lock order: visit.mu before House.mu before outbox.mu; none is held while the counter is asked, but visit.gate, held for reading
-// around every verb and for writing around Detach.
+// Lock order: visit.gate before House.mu; outbox.mu is a leaf. visit.gate alone is held while the counter is asked: for reading around
+// every verb, for writing around Attach and Detach.
 package hatch
