@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -332,6 +333,70 @@ func accessID(d *desk) string {
 		}
 	}
 	return ""
+}
+
+// Whatever the moment at which the gateway dies, every range that the door was told is granted, and no other, is presented to the last one.
+func TestKilledAtAnyMoment(t *testing.T) {
+	dir := t.TempDir()
+	d := &desk{epoch: 1}
+	_, _, kill := house(t, dir, d)
+	c := dial(t, dir, "fusefs", nil)
+	owner := lock.Owner{Client: lock.Client{Door: lock.Local}, Handle: 1}
+	var asking sync.WaitGroup
+	var held sync.Map
+	stop := make(chan struct{})
+	for w := range uint64(8) {
+		asking.Go(func() {
+			for i := uint64(0); ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r := lock.LockRequest{Key: file, Owner: owner, Offset: w<<32 + i*2, Length: 1, Exclusive: true}
+				if res, err := c.Manager.Lock(t.Context(), r); err != nil || res.Outcome != lock.Granted {
+					t.Error(res, err)
+					return
+				}
+				if i%3 == 0 {
+					if _, err := c.Unlock(t.Context(), r); err != nil {
+						t.Error(err)
+						return
+					}
+					continue
+				}
+				held.Store(fmt.Sprintf("lock %d+1 again", r.Offset), true)
+			}
+		})
+	}
+	for range 5 {
+		for asked := 0; asked < 200; asked = len(d.heard()) {
+			runtime.Gosched()
+		}
+		kill()
+		d = &desk{epoch: d.epoch + 1}
+		_, _, kill = house(t, dir, d)
+	}
+	close(stop)
+	asking.Wait()
+	kill()
+	last := &desk{epoch: 99}
+	house(t, dir, last)
+	if _, err := c.Test(t.Context(), lock.LockRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, a := range last.heard() {
+		if a != "mustered" {
+			got = append(got, a)
+		}
+	}
+	held.Range(func(k, _ any) bool { want = append(want, k.(string)); return true })
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d ranges presented, %d held", len(got), len(want))
+	}
 }
 
 // A lease that does not come back is a break to its holder.
