@@ -133,7 +133,7 @@ func accessText(a lock.Access) string {
 	for _, b := range []struct {
 		bit  lock.Access
 		name string
-	}{{lock.Read, "read"}, {lock.Write, "write"}, {lock.Append, "append"}, {lock.Execute, "execute"}, {lock.Delete, "delete"}} {
+	}{{lock.Read, "read"}, {lock.Write, "write"}, {lock.Append, "append"}, {lock.Execute, "execute"}, {lock.Delete, "delete"}, {lock.Other, "other"}} {
 		if a&b.bit != 0 {
 			s = append(s, b.name)
 		}

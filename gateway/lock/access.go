@@ -1,7 +1,7 @@
 package lock
 
-// Access is what an open may do with the file's data, [MS-FSA] 2.1.5.1.2.2. Doors map their own masks onto these five bits; an open
-// that has none of them (attributes, SYNCHRONIZE) meets neither share modes nor leases.
+// Access is what an open may do with the file, [MS-FSA] 2.1.5.1.2.2. Doors map their own masks onto these six bits; an open that has none
+// of them (attributes, SYNCHRONIZE) meets neither share modes nor leases, one that has only Other meets no share mode.
 type Access uint8
 
 // Access bits.
@@ -11,6 +11,9 @@ const (
 	Append
 	Execute
 	Delete
+	Other // security descriptor, extended attributes, children's names
+
+	touches = Read | Write | Append | Execute | Delete // what share modes look at
 )
 
 // Share says what an open lets others do, [MS-FSA] Open.Mode's ShareAccess.

@@ -33,6 +33,7 @@
 //	NLM, fcntl exclusive nothing             both                any of another owner
 //	flock                nothing             nothing             flocks alone
 //
+// Level II oplocks and handle caching do not live together: beside the one the other is not granted. An upgrade is given whole or not at all.
 // A new lease is at most RH beside an open of another, R beside shared NLM and fcntl ranges or a flock, none beside exclusive ones, SMB ranges
 // of others or a local writer; and never more than an operation under way, or one that waits, would leave.
 //

@@ -209,7 +209,7 @@ var lockCosts = cost{gone: W}
 
 // most is the largest lease that can be granted beside everybody else. own is the lease that asks (its opens and ranges are no
 // others), nil for a new one; self is the open that asks.
-func (t *Table) most(own *lease, self ID) Rights {
+func (t *Table) most(own *lease, self ID, kind CacheKind) Rights {
 	c := allRights
 	for _, o := range t.opens {
 		switch {
@@ -221,8 +221,15 @@ func (t *Table) most(own *lease, self ID) Rights {
 		}
 	}
 	for _, l := range t.leases {
-		if l != own && l.stays()&W != 0 {
+		switch {
+		case l == own:
+		case l.stays()&W != 0:
 			return 0
+		// Level II oplocks and handle caching do not live together, [MS-FSA] 2.1.5.18.1 and .2.
+		case kind == Oplock && l.kind != Oplock && l.stays()&H != 0:
+			return 0
+		case kind != Oplock && l.kind == Oplock && l.stays() != 0:
+			c &= R
 		}
 	}
 	for i := range t.smb {
@@ -268,13 +275,13 @@ func (t *Table) grant(o *open) (res OpenResult) {
 	case l != nil && (l.breaking || l.forced):
 		res.Breaking = l.breaking
 	case l != nil:
-		// An upgrade keeps all that is held, [MS-SMB2] 3.3.5.9.8; else the lease stays what it is.
-		if may := legal(want&t.most(l, o.id), l.kind, l.dir); l.rights&^may == 0 && may != l.rights {
+		// An upgrade keeps all that is held and gives all that is asked; else the lease stays what it is. [MS-SMB2] 3.3.5.9.8.
+		if may := legal(want&t.most(l, o.id, l.kind), l.kind, l.dir); l.rights&^may == 0 && may != l.rights && may == want {
 			l.rights = may
 			l.epoch++
 		}
 	default:
-		may := legal(want&t.most(nil, o.id), r.Kind, r.Directory)
+		may := legal(want&t.most(nil, o.id, r.Kind), r.Kind, r.Directory)
 		if may == 0 && r.Kind == Oplock {
 			return res
 		}

@@ -199,3 +199,47 @@ func TestDisconnectedOpen(t *testing.T) {
 	f.expect("it is gone", f.Reconnect(ID{3, 79}, &again).Outcome, Stale)
 	f.expect("clock", len(f.opens), 1)
 }
+
+// Beside another lease an upgrade is given whole or not at all.
+func TestUpgradeWholeOrNothing(t *testing.T) {
+	for _, c := range []struct{ held, other, ask, want Rights }{
+		{R, R, R | H, R | H}, {R, R, R | W, R}, {R, R, R | W | H, R}, {R | H, R | H, R | W | H, R | H},
+	} {
+		f := newFile(t)
+		f.open('a', Read, LeaseV2, c.held, nil)
+		f.open('b', Read, LeaseV2, c.other, nil)
+		if _, res := f.open('a', Read, LeaseV2, c.ask, nil); res.Rights != c.want {
+			t.Errorf("%v beside %v asks for %v: %v, want %v", c.held, c.other, c.ask, res.Rights, c.want)
+		}
+	}
+}
+
+// A level II oplock and handle caching do not live together.
+func TestLevelIIBesideHandleCaching(t *testing.T) {
+	for _, c := range []struct {
+		first  CacheKind
+		held   Rights
+		second CacheKind
+		ask    Rights
+		want   Rights
+	}{
+		{LeaseV2, R, Oplock, R | W | H, R}, {LeaseV2, R | H, Oplock, R, 0}, {Oplock, R, LeaseV2, R | H, R}, {Oplock, R, LeaseV2, R | W | H, R},
+	} {
+		f := newFile(t)
+		f.open('a', Read, c.first, c.held, nil)
+		if _, res := f.open('b', Read, c.second, c.ask, nil); res.Outcome != Granted || res.Rights != c.want {
+			t.Errorf("%v %v, then %v %v: %v, want %v", c.first, c.held, c.second, c.ask, res.Rights, c.want)
+		}
+	}
+}
+
+// An open for nothing but the security descriptor or extended attributes meets no share mode, and breaks write caching.
+func TestOtherAccess(t *testing.T) {
+	f := newFile(t)
+	f.open('a', Read|Write, LeaseV2, R|W|H, func(r *OpenRequest) { r.Share = 0 })
+	_, res := f.open('b', Other, NoCache, 0, nil)
+	f.expect("an open for the security descriptor", res.Outcome, Blocked)
+	f.expect("break", f.said(), "RWH>RH!")
+	_, res = f.open('c', 0, NoCache, 0, nil)
+	f.expect("an open for attributes", res.Outcome, Granted)
+}

@@ -89,7 +89,7 @@ func (t *Table) judgeOpen(w *waiter) (Outcome, *Holder) {
 	}
 	for i := range t.doing {
 		d := &t.doing[i]
-		if d.open == (ID{}) && r.Access != 0 && !(d.door == Local && r.Owner.Client.Door == Local) && d.op.access().needs()&^r.shares() != 0 {
+		if d.open == (ID{}) && r.Access&touches != 0 && !(d.door == Local && r.Owner.Client.Door == Local) && d.op.access().needs()&^r.shares() != 0 {
 			return Blocked, nil
 		}
 	}
@@ -153,7 +153,7 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 			}
 			res.Rights, res.Epoch = l.rights, l.epoch
 			if late {
-				t.demand(l, t.most(l, id))
+				t.demand(l, t.most(l, id, l.kind))
 			}
 		}
 	}

@@ -55,7 +55,7 @@ func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
 	door := r.Owner.Client.Door
 	if needs := r.Op.access().needs(); r.Open == 0 && needs != 0 && !(needs == ShareDelete && t.Rules.UnlinkUnix && door != SMB) {
 		out, h := t.judgeSharing(w, own, func(o *open) bool {
-			if o.r.Access == 0 || door == Local && o.r.Owner.Client.Door == Local {
+			if o.r.Access&touches == 0 || door == Local && o.r.Owner.Client.Door == Local {
 				return false
 			}
 			// What SMB replaces by a rename may not be open over SMB at all, [MS-FSA] 2.1.5.15.11.

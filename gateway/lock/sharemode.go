@@ -28,7 +28,7 @@ func (r *OpenRequest) shares() Share {
 
 // excludes reports whether a and b cannot be open together. Two local opens always can: the kernel has judged them.
 func (r *OpenRequest) excludes(b *OpenRequest) bool {
-	if r.Access == 0 || b.Access == 0 || r.Owner.Client.Door == Local && b.Owner.Client.Door == Local {
+	if r.Access&touches == 0 || b.Access&touches == 0 || r.Owner.Client.Door == Local && b.Owner.Client.Door == Local {
 		return false
 	}
 	return r.Access.needs()&^b.shares() != 0 || b.Access.needs()&^r.shares() != 0

@@ -90,6 +90,10 @@ func counterAccess(a smb2.AccessMask) (l lock.Access) {
 			l |= m.law
 		}
 	}
+	// [MS-FSA] 2.1.4.12: these three alone break nothing.
+	if a&^(smb2.FileReadAttributes|smb2.FileWriteAttributes|smb2.Synchronize) != 0 && l == 0 {
+		l = lock.Other
+	}
 	return l
 }
 
