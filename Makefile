@@ -49,6 +49,11 @@ vm-test: deb
 fuzz:
 	packaging/scripts/fuzz $(or $(N),20000)x
 
+# Prints what the lock counter does in a second, holds in memory and needs for a restart. A few minutes, on a quiet machine.
+.PHONY: bench-lock
+bench-lock:
+	go test ./gateway/internal/lockmgr -run '^$$' -bench '^BenchmarkTable$$' -benchtime 1x -timeout 30m
+
 generate:
 	go generate ./...
 

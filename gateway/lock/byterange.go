@@ -96,7 +96,7 @@ func (p posixSet) conflict(owner Owner, s Span, exclusive bool) *held {
 // split, merged, up- or downgraded. It returns the new set and what went and came.
 func (p posixSet) set(n held, free bool) (out posixSet, gone, come []held) {
 	for _, h := range p {
-		if !same(h.owner, n.owner) || !h.span.touches(n.span) {
+		if !h.span.touches(n.span) || !same(h.owner, n.owner) {
 			continue
 		}
 		if !free && h.exclusive == n.exclusive && h.unclaimed == n.unclaimed {

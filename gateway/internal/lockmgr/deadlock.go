@@ -25,6 +25,7 @@ func (m *Manager) breakDeadlocks(mine ...lock.ID) (self bool) {
 			for _, w := range f.t.Waits() {
 				all[w.Owner] = append(all[w.Owner], edge{w, k})
 			}
+			m.performed(f)
 			f.mu.Unlock()
 			m.unpin(f)
 		}
@@ -65,7 +66,7 @@ func (m *Manager) end(victim edge, mine []lock.ID) (self bool) {
 	}
 	m.perform(f)
 	seq := f.seq
-	f.t.Effects = f.t.Effects[:0]
+	m.performed(f)
 	f.mu.Unlock()
 	if seq != 0 {
 		m.vault.Wait(context.Background(), seq)

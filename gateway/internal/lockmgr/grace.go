@@ -45,7 +45,7 @@ func (m *Manager) restoring(k lock.Key, verb func(t *lock.Table)) {
 	f := m.file(k)
 	verb(&f.t)
 	m.perform(f)
-	f.t.Effects = f.t.Effects[:0]
+	m.performed(f)
 	f.mu.Unlock()
 	m.unpin(f)
 }

@@ -46,9 +46,10 @@ type Manager struct {
 	metrics *metrics
 	epoch   uint64
 
-	shards [64]shard
-	turn   atomic.Uint64
-	seatN  atomic.Uint64
+	shards  [64]shard
+	turn    atomic.Uint64
+	seatN   atomic.Uint64
+	effects sync.Pool // *[]lock.Effect, empty
 
 	musterOver chan struct{} // closed when new requests may be admitted
 	ready      sync.Once
@@ -129,7 +130,21 @@ func (m *Manager) file(k lock.Key) *file {
 	f.mu.Lock()
 	f.t.At = time.Now()
 	f.t.Turn = m.turn.Add(1)
+	if e, ok := m.effects.Get().(*[]lock.Effect); ok {
+		f.t.Effects = *e
+	}
 	return f
+}
+
+// performed takes back the room for effects: it is larger than a file's few locks, and files that nobody asks about need none. f is locked.
+func (m *Manager) performed(f *file) {
+	e := f.t.Effects
+	f.t.Effects = nil
+	if cap(e) > 0 && cap(e) <= 64 {
+		clear(e)
+		e = e[:0]
+		m.effects.Put(&e)
+	}
 }
 
 // unpin ends a use of f; the last one of an empty table ends the table.
@@ -150,7 +165,7 @@ func (m *Manager) unpin(f *file) {
 func (m *Manager) leave(ctx context.Context, f *file) error {
 	m.perform(f)
 	seq, waits := f.seq, len(f.t.Effects) > 0 && m.waiting.Load() > 1
-	f.t.Effects = f.t.Effects[:0]
+	m.performed(f)
 	f.mu.Unlock()
 	var err error
 	if seq != 0 {
@@ -277,6 +292,7 @@ func (m *Manager) look(read func(t *lock.Table)) {
 	for _, k := range m.keys() {
 		f := m.file(k)
 		read(&f.t)
+		m.performed(f)
 		f.mu.Unlock()
 		m.unpin(f)
 	}
