@@ -11,7 +11,7 @@ import (
 )
 
 // ErrDamaged says that the database is not what was acknowledged. Serving from it would break promises, so the gateway does not start
-// until the administrator restores the directory or opens it with Recover.
+// until the administrator restores the directory or salvages what is left.
 var ErrDamaged = errors.New("the lock database is damaged")
 
 // Config is what a vault is opened with.
@@ -20,8 +20,6 @@ type Config struct {
 	Store   Store
 	Log     *slog.Logger          // nil: silent
 	Metrics prometheus.Registerer // nil: none
-	// Recover takes what is there for the truth: damaged records are dropped, with a log line for each, and the start is not clean.
-	Recover bool
 }
 
 // Begin opens a vault and begins a run: it checks and returns what the last one left, and has cleared the clean-stop mark, raised the epoch and the NSM state
@@ -46,7 +44,7 @@ func prepare(cfg Config) (j *journal, start Start, err error) {
 	var hwFound bool
 	if cfg.Dir != "" {
 		hw, high, hwFound, err = openHighWater(cfg.Dir)
-		if err != nil && !(cfg.Recover && errors.Is(err, ErrDamaged)) {
+		if err != nil {
 			hw.close()
 			return nil, Start{}, err
 		}
@@ -57,16 +55,12 @@ func prepare(cfg Config) (j *journal, start Start, err error) {
 		}()
 	}
 
-	r := reading{log: cfg.Log, recover: cfg.Recover, ledger: newLedger()}
+	r := reading{log: cfg.Log, ledger: newLedger()}
 	if err := cfg.Store.Each(r.take); err != nil {
 		return nil, Start{}, fmt.Errorf("lockdb: reading: %w", err)
 	}
 	if err := r.check(high); err != nil {
-		if !cfg.Recover {
-			return nil, Start{}, fmt.Errorf("lockdb: %w; restore it, or recover it, which drops what is lost", err)
-		}
-		cfg.Log.Warn("recovering the lock database; locks may be lost", "err", err, "records", len(r.ledger.digests))
-		r.damaged = true
+		return nil, Start{}, fmt.Errorf("lockdb: %w; %s", err, advice)
 	}
 	if cfg.Dir != "" && !hwFound && r.meta.Seq > 0 {
 		cfg.Log.Warn("the high-water file was missing; a database that lost its end would not have been noticed", "dir", cfg.Dir)
@@ -74,19 +68,13 @@ func prepare(cfg Config) (j *journal, start Start, err error) {
 
 	m := &r.meta
 	start = r.start
-	start.Clean = (m.Clean || m.Seq == 0) && !r.damaged
+	start.Clean = m.Clean || m.Seq == 0
 	m.Seq, m.Epoch, m.Nsm, m.Clean = max(m.Seq, high)+1, m.Epoch+1, nextNSM(m.Nsm), false
 	start.Epoch, start.NSM = m.Epoch, m.Nsm
 
 	j = &journal{store: cfg.Store, log: cfg.Log, hw: hw, metrics: newMetrics(cfg.Metrics), ledger: r.ledger, meta: m,
 		seq: m.Seq, wake: make(chan struct{}, 1), progress: make(chan struct{}), ended: make(chan struct{})}
-	for len(r.drop) > maxBatch-1 {
-		if err := j.commit(r.drop[:maxBatch-1], m.Seq, false); err != nil {
-			return nil, Start{}, err
-		}
-		r.drop = r.drop[maxBatch-1:]
-	}
-	if err := j.commit(r.drop, m.Seq, true); err != nil {
+	if err := j.commit(nil, m.Seq, true); err != nil {
 		return nil, Start{}, err
 	}
 	j.durable = m.Seq
@@ -104,27 +92,19 @@ func nextNSM(n int32) int32 {
 // reading is the state of going through the store once.
 type reading struct {
 	log     *slog.Logger
-	recover bool
 	ledger  *ledger
 	meta    MetaRecord
 	hasMeta bool
 	damaged bool
 	start   Start
-	drop    []KV
 }
 
+// advice follows every complaint of damage.
+const advice = "restore it, or let `dittofs db recover` drop what is lost"
+
 func (r *reading) take(key, value []byte) error {
-	err := r.record(key, value)
-	if err == nil {
-		return nil
-	}
-	if !r.recover {
-		return fmt.Errorf("record %x: %w: %w; restore it, or recover it, which drops the record", key, ErrDamaged, err)
-	}
-	r.log.Warn("damaged record dropped", "key", fmt.Sprintf("%x", key), "err", err)
-	r.damaged = true
-	if string(key) != string(metaKey) {
-		r.drop = append(r.drop, KV{Key: append([]byte(nil), key...)})
+	if err := r.record(key, value); err != nil {
+		return fmt.Errorf("record %x: %w: %w; %s", key, ErrDamaged, err, advice)
 	}
 	return nil
 }

@@ -36,9 +36,7 @@ func openHighWater(dir string) (h *highWater, seq uint64, found bool, err error)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	found = err == nil
 	if errors.Is(err, fs.ErrNotExist) {
-		if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-			err = syncDir(dir)
-		}
+		f, err = createHighWater(dir, path)
 	}
 	if err != nil {
 		return nil, 0, found, fmt.Errorf("lockdb: %w", err)
@@ -65,15 +63,41 @@ func openHighWater(dir string) (h *highWater, seq uint64, found bool, err error)
 	return h, seq, found, nil
 }
 
+// createHighWater makes a file that says 0. It appears whole, so that an empty one is damage and not a first start that was cut off.
+func createHighWater(dir, path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.Write(hwRecord(0)); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func hwRecord(seq uint64) []byte {
+	b := append([]byte(hwMagic), make([]byte, 12)...)
+	binary.LittleEndian.PutUint64(b[4:], seq)
+	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:12], castagnoli))
+	return b
+}
+
 // write records seq, which must be durable in the store already.
 func (h *highWater) write(seq uint64, sync bool) error {
 	if h == nil {
 		return nil
 	}
-	b := append([]byte(hwMagic), make([]byte, 12)...)
-	binary.LittleEndian.PutUint64(b[4:], seq)
-	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:12], castagnoli))
-	if _, err := h.f.WriteAt(b, h.slot*hwSlot); err != nil {
+	if _, err := h.f.WriteAt(hwRecord(seq), h.slot*hwSlot); err != nil {
 		return fmt.Errorf("lockdb: %w", err)
 	}
 	h.unsynced++
