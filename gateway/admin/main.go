@@ -16,6 +16,7 @@
 //	dittofs session list who is connected over SMB
 //	dittofs user         SMB users: add, remove, list
 //	dittofs config       check or print the configuration
+//	dittofs db           check, export, import or recover the lock database
 //	dittofs grace        show or end the grace period
 //
 // FILES
@@ -70,7 +71,7 @@ func App() *cli.App {
 		EnableBashCompletion: true,
 		Flags:                where(),
 		Commands: []*cli.Command{
-			upCommand(), statusCommand(), lockCommand(), sessionCommand(), userCommand(), configCommand(), graceCommand(),
+			upCommand(), statusCommand(), lockCommand(), sessionCommand(), userCommand(), configCommand(), graceCommand(), dbCommand(),
 		},
 	}
 }

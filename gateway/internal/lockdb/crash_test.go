@@ -281,7 +281,7 @@ func TestSecondGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := child(envOpen, dir).CombinedOutput()
-	if want := "refused: " + filepath.Join(dir, "db") + ": another gateway has this database open\n"; err != nil || string(out) != want {
+	if want := "refused: " + filepath.Join(dir, "db") + ": a running gateway has this database open\n"; err != nil || string(out) != want {
 		t.Errorf("%v, %q, want %q", err, out, want)
 	}
 	r := byteRange(1, 1)

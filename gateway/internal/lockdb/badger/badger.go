@@ -4,6 +4,7 @@
 package badger
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -19,6 +20,9 @@ import (
 type Store struct{ db *db.DB }
 
 var _ lockdb.Store = (*Store)(nil)
+
+// ErrInUse says that another process has the database open.
+var ErrInUse = errors.New("a running gateway has this database open")
 
 // Open opens or creates the database in dir, which one process at a time can have. log may be nil.
 func Open(dir string, log *slog.Logger) (s *Store, err error) {
@@ -48,7 +52,7 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 	d, err := db.Open(o)
 	if err != nil {
 		if strings.Contains(err.Error(), "Cannot acquire directory lock") {
-			return nil, fmt.Errorf("%s: another gateway has this database open", dir)
+			return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
 		}
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
