@@ -94,7 +94,8 @@ func (s *session) admit(q *smb2.SessionSetupRequest) error {
 			if s.cipher, err = seal.NewCipher(c.cipher, keys.Encrypt, keys.Decrypt, s.id); err != nil {
 				return err
 			}
-			s.encrypt = c.s.cfg.Settings.SMB.Encryption != "off"
+			e := c.s.cfg.Settings.SMB.Encryption
+			s.encrypt = e == "desired" || e == "required"
 		}
 		s.signingRequired = (c.s.securityMode()|c.clientMode|q.SecurityMode)&smb2.SigningRequired != 0
 	}
