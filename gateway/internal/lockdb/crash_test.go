@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"dittofs/gateway/internal/lockdb"
 	"dittofs/gateway/internal/lockdb/badger"
@@ -163,79 +162,6 @@ func openOnce(dir string) {
 	}
 	fmt.Println("ranges:", len(s.Ranges), "hosts:", len(s.Hosts))
 	v.Close()
-}
-
-// Bytes that change anywhere in the files are found, or do no harm; in no case is a record silently missing.
-func TestFlippedBytes(t *testing.T) {
-	dir := t.TempDir()
-	v, _, err := openDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 300 {
-		r := byteRange(i%7, i)
-		if err := v.Wait(context.Background(), v.Append(lockdb.Op{Range: &r})); err != nil {
-			t.Fatal(err)
-		}
-	}
-	crashed := t.TempDir() // as kill -9 leaves it, everything in the log
-	copyDir(t, dir, crashed)
-	v.Close() // and with everything in tables
-
-	const whole = "ranges: 300 hosts: 0\n"
-	results := map[string]int{}
-	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
-	for trial := range 14 {
-		from := []string{dir, crashed}[trial%2]
-		to := t.TempDir()
-		copyDir(t, from, to)
-		where := ""
-		if trial >= 2 { // the first two are undamaged
-			where = flip(t, rnd, to)
-		}
-		out, err := child(envOpen, to).CombinedOutput()
-		switch {
-		case string(out) == whole && err == nil:
-			results["harmless"]++
-		case trial < 2:
-			t.Fatalf("an undamaged copy: %v, %s", err, out)
-		case strings.HasPrefix(string(out), "refused:") || err != nil:
-			results["found"]++
-		default:
-			t.Errorf("%s changed: %s", where, out)
-		}
-	}
-	t.Log(results)
-}
-
-// flip changes up to four bytes within the part of a file that holds data.
-func flip(t *testing.T, rnd *rand.Rand, dir string) string {
-	var files []string
-	filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if st, serr := os.Stat(p); serr == nil && st.Mode().IsRegular() && st.Size() > 0 && !strings.HasSuffix(p, "LOCK") {
-			files = append(files, p)
-		}
-		return nil
-	})
-	path := files[rnd.IntN(len(files))]
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := len(data(b))
-	at := rnd.IntN(max(used, 1))
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for i := at; i < min(at+4, len(b)); i++ {
-		b[i] ^= byte(1 + rnd.IntN(255))
-	}
-	if _, err := f.WriteAt(b[at:min(at+4, len(b))], int64(at)); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%s at %d of %d", filepath.Base(path), at, used)
 }
 
 // data is b without the zeros at its end.

@@ -45,10 +45,13 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 		WithIndexCacheSize(4 << 20).
 		WithNumCompactors(2).
 		WithCompression(options.None).
-		WithChecksumVerificationMode(options.OnTableAndBlockRead).
+		WithChecksumVerificationMode(options.OnBlockRead).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
 		WithLogger(logger{log})
+	if err := checkTables(dir, o); err != nil {
+		return nil, err
+	}
 	d, err := db.Open(o)
 	if err != nil {
 		if strings.Contains(err.Error(), "Cannot acquire directory lock") {
