@@ -76,7 +76,7 @@ func (m *Manager) tellStatd(w lock.Watch) {
 	}
 	m.mu.Unlock()
 	for _, s := range to {
-		s.put(lock.Event{Watch: &w}, 0)
+		s.put(lock.Event{Watch: &w}, 0, waits{})
 	}
 }
 

@@ -35,12 +35,14 @@ type Seat struct {
 type waits struct {
 	key          lock.Key
 	open, access uint64
+	lock         *lock.LockRequest
 }
 
 // queued is an event that may be told when everything up to seq is durable.
 type queued struct {
 	e   lock.Event
 	seq uint64
+	w   waits // what an Answer grants
 }
 
 // queueMax is how far a door may fall behind before its seat is taken away.
@@ -68,9 +70,11 @@ func (m *Manager) tell(seat uint64, e lock.Event, seq uint64) {
 	if s == nil {
 		return
 	}
+	var w waits
 	if e.Answer != nil {
 		s.mu.Lock()
-		if w, ok := s.tickets[e.Answer.Ticket]; ok {
+		var ok bool
+		if w, ok = s.tickets[e.Answer.Ticket]; ok {
 			delete(s.tickets, e.Answer.Ticket)
 			m.waiting.Add(-1)
 			if e.Answer.Outcome != lock.Granted {
@@ -85,7 +89,7 @@ func (m *Manager) tell(seat uint64, e lock.Event, seq uint64) {
 		m.metrics.breaks.Inc()
 		m.log.Info("lease break", "file", e.Break.Key, "client", e.Break.Client, "from", e.Break.From, "to", e.Break.To, "ack", e.Break.AckRequired)
 	}
-	s.put(e, seq)
+	s.put(e, seq, w)
 }
 
 // everyone tells all doors that keep caches, but the one that made the change.
@@ -99,11 +103,11 @@ func (m *Manager) everyone(c lock.Change) {
 	}
 	m.mu.Unlock()
 	for _, s := range to {
-		s.put(lock.Event{Change: &c}, 0)
+		s.put(lock.Event{Change: &c}, 0, waits{})
 	}
 }
 
-func (s *Seat) put(e lock.Event, seq uint64) {
+func (s *Seat) put(e lock.Event, seq uint64, w waits) {
 	s.qmu.Lock()
 	n := len(s.queue)
 	switch {
@@ -119,7 +123,7 @@ func (s *Seat) put(e lock.Event, seq uint64) {
 		s.m.log.Error("a door does not hear: its seat is taken away", "door", s.name, "events", n)
 		go s.Detach()
 	default:
-		s.queue = append(s.queue, queued{e, seq})
+		s.queue = append(s.queue, queued{e, seq, w})
 	}
 	s.qmu.Unlock()
 	select {
@@ -161,14 +165,31 @@ func (s *Seat) deliver() {
 			}
 			for i := range batch {
 				q := &batch[i]
-				if q.seq != 0 && s.m.vault.Wait(context.Background(), q.seq) != nil && q.e.Answer != nil && q.e.Answer.Outcome == lock.Granted {
-					q.e.Answer.Outcome = lock.Failed
+				if q.seq != 0 {
+					if err := s.m.vault.Wait(context.Background(), q.seq); err != nil && q.e.Answer != nil && q.e.Answer.Outcome == lock.Granted {
+						s.refuse(&q.w, err)
+						*q.e.Answer = lock.Answer{Ticket: q.e.Answer.Ticket, Outcome: lock.Failed}
+					}
 				}
 				if s.sink != nil {
 					s.sink(q.e)
 				}
 			}
 		}
+	}
+}
+
+// refuse takes back what a ticket was granted and the vault did not take.
+func (s *Seat) refuse(w *waits, err error) {
+	switch {
+	case w.lock != nil:
+		s.m.refuse(w.key, err, func(t *lock.Table) { t.Unlock(s.n, w.lock) })
+	case w.open != 0:
+		s.forget(s.opens, w.open)
+		s.m.refuse(w.key, err, func(t *lock.Table) { t.Close(lock.ID{Seat: s.n, N: w.open}, false) })
+	case w.access != 0:
+		s.forget(s.accesses, w.access)
+		s.m.refuse(w.key, err, func(t *lock.Table) { t.Done(lock.ID{Seat: s.n, N: w.access}) })
 	}
 }
 

@@ -208,7 +208,8 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 		res = f.t.Lock(s.n, lock.ID{Seat: s.n, N: r.Ticket}, &r)
 	}
 	if res.Outcome == lock.Blocked {
-		s.waits(r.Ticket, waits{key: r.Key})
+		asked := r
+		s.waits(r.Ticket, waits{key: r.Key, lock: &asked})
 	}
 	err := m.leave(ctx, f)
 	if err == nil && watching != 0 {
