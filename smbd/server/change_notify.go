@@ -28,6 +28,7 @@ type watch struct {
 	mu       sync.Mutex // guards the fields below
 	changes  []fscc.Change
 	overflow bool
+	gone     bool // the directory is to be deleted
 	news     chan struct{}
 }
 
@@ -75,6 +76,9 @@ func (t *watches) changed(c lock.Change) { t.changedAt(c, nil, "") }
 // changedAt takes a change of a name whose path beneath a share's root is known. Who watches a tree from above, perhaps through another
 // share, and cannot be told the name is told to list anew.
 func (t *watches) changedAt(c lock.Change, in *share, path string) {
+	if c.Action == lock.Removed && !c.Key.IsZero() {
+		t.deleted(c.Key)
+	}
 	if c.Dir.IsZero() {
 		return
 	}
@@ -140,6 +144,18 @@ func (w *watch) lost(c lock.Change) {
 	w.wake()
 }
 
+// deleted ends what waits on a directory that is to be deleted.
+func (t *watches) deleted(dir lock.Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for w := range t.by[dir] {
+		w.mu.Lock()
+		w.gone = true
+		w.mu.Unlock()
+		w.wake()
+	}
+}
+
 func (w *watch) wake() {
 	select {
 	case w.news <- struct{}{}:
@@ -164,6 +180,10 @@ func changeNotify(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.InvalidParameter
 	case o.access&smb2.FileListDirectory == 0:
 		return nil, ntstatus.AccessDenied
+	}
+	if !r.last {
+		// Inside a compound nothing can be answered apart, and what follows may be what ends the wait. [MS-SMB2] 3.3.5.2.7, product note.
+		return nil, ntstatus.InternalError
 	}
 	o.mu.Lock()
 	w := o.watch
@@ -203,6 +223,9 @@ func changeNotify(ctx context.Context, r *request) (reply, error) {
 func (w *watch) take(limit uint32) (b []byte, st ntstatus.Status, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.gone {
+		return nil, ntstatus.DeletePending, true
+	}
 	if w.overflow {
 		w.overflow = false
 		return nil, ntstatus.NotifyEnumDir, true

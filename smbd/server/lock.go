@@ -69,7 +69,9 @@ func lockAll(ctx context.Context, r *request, o *open, locks []smb2.LockElement)
 		}
 	}
 	for i, l := range locks {
-		res, err := o.session.s.locks.Lock(ctx, o.lockRequest(l), r.pend)
+		q := o.lockRequest(l)
+		q.Try = q.Try || !r.last // what follows in a compound may be what ends the wait
+		res, err := o.session.s.locks.Lock(ctx, q, r.pend)
 		if err == nil && res.Outcome != lock.Granted {
 			err = lockRefused(res.Outcome)
 			if why := context.Cause(ctx); res.Outcome == lock.Cancelled && why != nil {

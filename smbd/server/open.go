@@ -108,6 +108,9 @@ func (o *open) close(ctx context.Context) {
 	}
 	s.s.metrics.opens.Dec()
 	s.s.opens.remove(o)
+	if o.directory && o.options&smb2.FileDeleteOnClose != 0 {
+		s.s.watches.deleted(o.key)
+	}
 	s.s.watches.remove(o)
 	o.release(ctx)
 }

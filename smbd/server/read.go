@@ -33,7 +33,7 @@ func read(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.InvalidDeviceRequest
 	case o.access&readsData == 0:
 		return nil, ntstatus.AccessDenied
-	case q.Offset > 1<<63-1:
+	case q.Offset > 1<<63-1-uint64(q.Length):
 		return nil, ntstatus.InvalidParameter
 	}
 	done, err := o.admit(ctx, r, lock.OpRead, q.Offset, uint64(q.Length))

@@ -294,6 +294,9 @@ func setDisposition(ctx context.Context, r *request, o *open, pending, ignoreRea
 	o.mu.Lock()
 	o.deleting = pending
 	o.mu.Unlock()
+	if pending && o.directory {
+		r.session.s.watches.deleted(o.key)
+	}
 	return nil
 }
 

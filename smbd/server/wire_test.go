@@ -580,6 +580,35 @@ func TestChangeNotify(t *testing.T) {
 	}
 }
 
+// Who watches a directory that is deleted is told so. [MS-FSA] 2.1.5.15.3.
+func TestWatchedDirectoryIsDeleted(t *testing.T) {
+	s := serve(t, nil)
+	os.Mkdir(s.dir+"/d", 0o755)
+	p := s.dial(t, smb2.Dialect210).logon()
+	var a, b smb2.CreateResponse
+	q := opening("d", smb2.FileOpen)
+	q.CreateOptions = smb2.FileDirectoryFile
+	p.do(smb2.Create, q, &a)
+	if h, _ := p.ask(smb2.ChangeNotify, &smb2.ChangeNotifyRequest{OutputBufferLength: 1000, FileID: a.FileID, CompletionFilter: smb2.NotifyChangeFileName}); h.Status != ntstatus.Pending {
+		t.Fatalf("watch: %v", &h)
+	}
+	q.CreateOptions |= smb2.FileDeleteOnClose
+	p.do(smb2.Create, q, &b)
+	p.send(p.message(smb2.Close, &smb2.CloseRequest{FileID: b.FileID}, 0))
+	got := map[smb2.Command]ntstatus.Status{}
+	for range 2 {
+		h, _ := p.receive()
+		got[h.Command] = h.Status
+	}
+	if got[smb2.Close] != 0 || got[smb2.ChangeNotify] != ntstatus.DeletePending {
+		t.Errorf("got %v", got)
+	}
+	p.do(smb2.Close, &smb2.CloseRequest{FileID: a.FileID}, &smb2.CloseResponse{})
+	if _, err := os.Stat(s.dir + "/d"); err == nil {
+		t.Error("the directory is still there")
+	}
+}
+
 // Who watches the whole of one share hears no names of another, though both are on one file system.
 func TestWatchersOfOtherShares(t *testing.T) {
 	w := newWatches()
