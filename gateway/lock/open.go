@@ -274,6 +274,16 @@ func (t *Table) Mustered(seat uint64) {
 func (t *Table) Close(id ID, keep bool) CloseResult {
 	o := t.open(id)
 	if o == nil {
+		for i, w := range t.line {
+			if w.open != nil && w.id == id { // closed before it was admitted
+				t.line = append(t.line[:i], t.line[i+1:]...)
+				t.keyUnused(w.open.Owner.Client.GUID, w.open.LeaseKey, w.open.Kind)
+				t.answer(w, Cancelled, nil)
+				t.dirty = true
+				t.settle()
+				return CloseResult{Outcome: Granted}
+			}
+		}
 		return CloseResult{Outcome: Stale}
 	}
 	res := CloseResult{Outcome: Granted}

@@ -60,7 +60,7 @@ func (t *Table) judgeLock(w *waiter) (Outcome, *Holder) {
 	if isSMB && t.open(w.id) == nil || t.pending && r.Owner.Client.Door == NLM {
 		return Stale, nil
 	}
-	if n := t.Rules.RangesPerFile; n > 0 && len(t.posix)+len(t.smb)+len(t.flocks) >= n && !t.Holds(r) {
+	if n := t.Rules.RangesPerFile; (n > 0 && len(t.posix)+len(t.smb)+len(t.flocks) >= n || t.full(r.Owner.Client)) && !t.Holds(r) {
 		return Limit, nil
 	}
 	if h := t.rangeConflict(w, s); h != nil {
@@ -90,6 +90,22 @@ func (t *Table) judgeLock(w *waiter) (Outcome, *Holder) {
 		}
 	}
 	return t.judgeCaching(w, w.own(t), lockCosts)
+}
+
+// full asks for the client's limit, and counts what this verb has already given.
+func (t *Table) full(c Client) bool {
+	if t.Rules.Full == nil {
+		return false
+	}
+	client, all := 0, 0
+	for i := range t.Effects {
+		if e := &t.Effects[i]; e.Kind == CountRanges {
+			if all += e.N; e.Client == c {
+				client += e.N
+			}
+		}
+	}
+	return t.Rules.Full(c, client, all)
 }
 
 // rangeConflict finds a held range that conflicts with a lock of s. Between families only modes count; within one, its own rule.
@@ -231,24 +247,14 @@ func (t *Table) Reclaim(r *LockRequest) Outcome {
 	if !ok {
 		return Invalid
 	}
-	owners := map[Owner]bool{}
-	next, done := s.First, false
-	for again := true; again && !done; {
-		again = false
-		for i := range t.posix {
-			h := &t.posix[i]
-			if h.owner.Client == r.Owner.Client && (h.exclusive || !r.Exclusive) && (h.unclaimed || h.owner == r.Owner) &&
-				h.span.First <= next && next <= h.span.Last {
-				owners[h.owner] = true
-				if h.span.Last >= s.Last {
-					done = true
-					break
-				}
-				next, again = h.span.Last+1, true
-			}
-		}
+	// The owner's own record comes first: another process of the client may have one of its own.
+	owners := t.covers(s, func(h *held) bool { return h.owner == r.Owner && (h.exclusive || !r.Exclusive) })
+	if owners == nil {
+		owners = t.covers(s, func(h *held) bool {
+			return h.owner.Client == r.Owner.Client && (h.exclusive || !r.Exclusive) && (h.unclaimed || h.owner == r.Owner)
+		})
 	}
-	if !done {
+	if owners == nil {
 		return Denied
 	}
 	for o := range owners {
@@ -259,6 +265,49 @@ func (t *Table) Reclaim(r *LockRequest) Outcome {
 	t.setPOSIX(held{owner: r.Owner, span: s, exclusive: r.Exclusive, since: t.At, user: r.User}, false)
 	t.settle()
 	return Granted
+}
+
+// covers returns the owners of the ranges that fit and together hold all of s; nil: they do not.
+func (t *Table) covers(s Span, fits func(*held) bool) map[Owner]bool {
+	owners := map[Owner]bool{}
+	next := s.First
+	for again := true; again; {
+		again = false
+		for i := range t.posix {
+			h := &t.posix[i]
+			if fits(h) && h.span.First <= next && next <= h.span.Last {
+				owners[h.owner] = true
+				if h.span.Last >= s.Last {
+					return owners
+				}
+				next, again = h.span.Last+1, true
+			}
+		}
+	}
+	return nil
+}
+
+// Before returns what undoes a grant of r: what its owner holds there now. nil: nothing, and Unlock does.
+func (t *Table) Before(r *LockRequest) (undo func(*Table)) {
+	s, ok := span(r.Offset, r.Length, r.Owner.Client.Door == SMB)
+	if !ok || r.Owner.Client.Door == SMB || r.Flock {
+		return nil
+	}
+	var had []held
+	for i := range t.posix {
+		if h := &t.posix[i]; same(h.owner, r.Owner) && h.span.touches(s) {
+			had = append(had, *h)
+		}
+	}
+	if had == nil {
+		return nil
+	}
+	return func(t *Table) {
+		for _, h := range had {
+			t.setPOSIX(h, false)
+		}
+		t.settle()
+	}
 }
 
 // Holds reports whether owner holds all of r's range, at least as strongly.

@@ -7,6 +7,9 @@ import (
 
 // What is held, for people and for gauges.
 
+// Waiting is how many wait in the line.
+func (t *Table) Waiting() int { return len(t.line) }
+
 // Counts are sizes, for gauges.
 type Counts struct{ Opens, Leases, Ranges, Waiters, Unclaimed int }
 

@@ -11,6 +11,9 @@ type Rules struct {
 	ReadUnix       bool // brl_read = unix: an exclusive SMB range does not hold back READ
 	RangesPerFile  int  // 0: no limit
 	WaitersPerFile int  // 0: no limit
+	// Full reports whether the client, or all together, have as many ranges as they may, when this verb has given the client and all so many
+	// more. Nil: no limit.
+	Full func(c Client, client, all int) bool
 }
 
 // Table is one file's state: opens, leases, byte ranges, operations in progress, and those who wait. A verb goes in, the outcome and

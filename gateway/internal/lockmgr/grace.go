@@ -21,7 +21,10 @@ func (m *Manager) restore(start lockdb.Start) {
 	grace := false
 	for _, r := range start.Ranges {
 		unclaimed := !start.Clean && r.Owner.Client.Door == lock.NLM && m.cfg.Grace > 0
-		grace = grace || unclaimed
+		if unclaimed {
+			grace = true
+			m.unclaimed.Add(1)
+		}
 		m.restoring(r.Key, func(t *lock.Table) {
 			t.RestoreRange(lock.RangeRecord{Owner: r.Owner, Open: r.Open, Offset: r.Offset, Length: r.Length, Exclusive: r.Exclusive, User: r.User, Since: r.Since}, r.Path, unclaimed)
 		})
@@ -76,16 +79,17 @@ func (m *Manager) GraceLeft() time.Duration {
 // reclaim confirms an NLM lock that is on record for its client. One that stands already is confirmed outside grace too: a client that was
 // told of our restart asks for what it holds.
 func (m *Manager) reclaim(f *file, r *lock.LockRequest) lock.Outcome {
-	if m.GraceLeft() == 0 {
-		if f.t.Holds(r) {
-			return lock.Granted
-		}
+	// What stands is claimed also when grace is just ending: it must not be swept away after it was confirmed.
+	if m.GraceLeft() == 0 && !f.t.Holds(r) {
 		return lock.Grace
 	}
+	before := f.t.Counts().Unclaimed
 	out := f.t.Reclaim(r)
 	if out == lock.Granted {
 		m.metrics.reclaims.Inc()
-		go m.graceOver()
+		if n := f.t.Counts().Unclaimed - before; n != 0 && m.unclaimed.Add(int64(n)) <= 0 {
+			go m.graceOver()
+		}
 	}
 	return out
 }
@@ -95,8 +99,10 @@ func (m *Manager) graceOver() {
 	if m.GraceLeft() == 0 {
 		return
 	}
+	// The count says that it may be so; the files say whether it is.
 	left := 0
 	m.look(func(t *lock.Table) { left += t.Counts().Unclaimed })
+	m.unclaimed.Store(int64(left))
 	if left == 0 {
 		m.EndGrace()
 	}

@@ -56,6 +56,7 @@ type Manager struct {
 
 	deadlocks sync.Mutex // one search at a time
 	waiting   atomic.Int64
+	unclaimed atomic.Int64 // ranges that nobody has reclaimed yet, about
 
 	mu        sync.Mutex // guards the fields below
 	seats     map[uint64]*Seat
@@ -78,7 +79,8 @@ type shard struct {
 // file is one table with its mutex.
 type file struct {
 	refs int
-	mu   sync.Mutex // guards the fields below
+	mu   sync.Mutex     // guards the fields below
+	room *[]lock.Effect // for t.Effects, while somebody asks
 	t    lock.Table
 	seq  uint64 // the last that was appended to the vault for this file
 }
@@ -94,6 +96,7 @@ func New(cfg Config, start lockdb.Start, v lockdb.Vault, log *slog.Logger, reg p
 	m := &Manager{cfg: cfg, vault: v, log: log, epoch: start.Epoch, musterOver: make(chan struct{}),
 		rules: lock.Rules{UnlinkUnix: cfg.UnlinkOpen == "unix", ReadUnix: cfg.BrlRead == "unix", RangesPerFile: cfg.RangesPerFile, WaitersPerFile: cfg.WaitersPerFile},
 		seats: map[uint64]*Seat{}, expect: map[string]bool{}, perClient: map[lock.Client]int{}, leaseKeys: map[leaseKey]lock.Key{}, hosts: map[string]*host{}}
+	m.rules.Full = m.full
 	for i := range m.shards {
 		m.shards[i].files = map[lock.Key]*file{}
 	}
@@ -130,21 +133,25 @@ func (m *Manager) file(k lock.Key) *file {
 	f.mu.Lock()
 	f.t.At = time.Now()
 	f.t.Turn = m.turn.Add(1)
-	if e, ok := m.effects.Get().(*[]lock.Effect); ok {
-		f.t.Effects = *e
+	if f.room, _ = m.effects.Get().(*[]lock.Effect); f.room != nil {
+		f.t.Effects = *f.room
 	}
 	return f
 }
 
 // performed takes back the room for effects: it is larger than a file's few locks, and files that nobody asks about need none. f is locked.
 func (m *Manager) performed(f *file) {
-	e := f.t.Effects
-	f.t.Effects = nil
-	if cap(e) > 0 && cap(e) <= 64 {
-		clear(e)
-		e = e[:0]
-		m.effects.Put(&e)
+	e, room := f.t.Effects, f.room
+	f.t.Effects, f.room = nil, nil
+	if cap(e) == 0 || cap(e) > 64 {
+		return
 	}
+	if room == nil {
+		room = new([]lock.Effect)
+	}
+	clear(e)
+	*room = e[:0]
+	m.effects.Put(room)
 }
 
 // unpin ends a use of f; the last one of an empty table ends the table.
@@ -164,7 +171,7 @@ func (m *Manager) unpin(f *file) {
 // error means that the vault refuses: what was decided must not be told.
 func (m *Manager) leave(ctx context.Context, f *file) error {
 	m.perform(f)
-	seq, waits := f.seq, len(f.t.Effects) > 0 && m.waiting.Load() > 1
+	seq, waits := f.seq, len(f.t.Effects) > 0 && f.t.Waiting() > 0 && m.waiting.Load() > 1
 	m.performed(f)
 	f.mu.Unlock()
 	var err error
@@ -259,11 +266,11 @@ func (m *Manager) count(c lock.Client, n int) {
 	}
 }
 
-// full reports whether c has as many ranges as it may.
-func (m *Manager) full(c lock.Client) bool {
+// full reports whether c has as many ranges as it may, with so many more for it and for all.
+func (m *Manager) full(c lock.Client, client, all int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.cfg.Ranges > 0 && m.ranges >= m.cfg.Ranges || m.cfg.RangesPerClient > 0 && m.perClient[c] >= m.cfg.RangesPerClient
+	return m.cfg.Ranges > 0 && m.ranges+all >= m.cfg.Ranges || m.cfg.RangesPerClient > 0 && m.perClient[c]+client >= m.cfg.RangesPerClient
 }
 
 // keys are the files that have state.

@@ -193,6 +193,7 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 		watching = m.watch(r.Owner.Client.Name, r.Watch, r.NSMState)
 	}
 	f := m.file(r.Key)
+	undo := f.t.Before(&r)
 	switch {
 	case s.isGone():
 		res.Outcome = lock.Stale
@@ -202,8 +203,6 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 		res.Outcome = m.reclaim(f, &r)
 	case nlm && m.GraceLeft() > 0 && !f.t.Holds(&r):
 		res.Outcome = lock.Grace
-	case m.full(r.Owner.Client) && !f.t.Holds(&r):
-		res.Outcome = lock.Limit
 	default:
 		res = f.t.Lock(s.n, lock.ID{Seat: s.n, N: r.Ticket}, &r)
 	}
@@ -216,7 +215,11 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 		err = m.vault.Wait(context.WithoutCancel(ctx), watching)
 	}
 	if err != nil && res.Outcome == lock.Granted {
-		m.refuse(r.Key, err, func(t *lock.Table) { t.Unlock(s.n, &r) })
+		m.refuse(r.Key, err, func(t *lock.Table) {
+			if t.Unlock(s.n, &r); undo != nil {
+				undo(t)
+			}
+		})
 		res = lock.Result{Outcome: lock.Failed}
 	}
 	if res.Outcome == lock.Blocked && m.waiting.Load() > 1 && m.breakDeadlocks(lock.ID{Seat: s.n, N: r.Ticket}) {
