@@ -49,6 +49,13 @@ vm-test: deb
 fuzz:
 	packaging/scripts/fuzz $(or $(N),20000)x
 
+# The lock database's part of `make soak`: 1,000 damaged databases, and 1,000 kills of the gateway under load. About 20 minutes; needs root.
+.PHONY: soak soak-vault
+soak: soak-vault
+soak-vault: build
+	LOCKDB_DAMAGE=1000 go test ./gateway/internal/lockdb -run DamagedFiles -count 1 -v -timeout 30m
+	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_KILLS=1000 go test ./packaging/check -run KilledUnderLoad -count 1 -v -timeout 60m
+
 # Prints what the lock counter does in a second, holds in memory and needs for a restart. A few minutes, on a quiet machine.
 .PHONY: bench-lock
 bench-lock:
