@@ -147,6 +147,7 @@ func (t *Table) dropWaiting(w *waiter) {
 				t.answer(x, Cancelled, nil)
 			}
 			w.turn = x.turn
+			t.dirty = true // what waited behind the old request may not have to behind the new one
 		} else {
 			i++
 		}
@@ -161,6 +162,8 @@ func (t *Table) admitLock(w *waiter) {
 	if r.Path != "" {
 		t.Path = r.Path
 	}
+	// Who waits may now hold what it waits for, or wait behind one who waits for it.
+	t.dirty = t.dirty || len(t.line) > 0
 	switch {
 	case r.Flock:
 		t.unflock(r.Owner)
