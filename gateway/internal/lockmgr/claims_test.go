@@ -24,7 +24,7 @@ func TestEachProcessReclaimsItsOwn(t *testing.T) {
 			s := a.seat(lock.NLM, "lockd")
 			s.lock(shared(nlm("one", 1, 0, 10)))
 			s.lock(shared(nlm("one", 2, 0, 10)))
-			a.crashared()
+			a.crash()
 			b := d.boot(t, lockmgr.Config{})
 			s = b.seat(lock.NLM, "lockd")
 			o1 := s.lock(reclaim(shared(nlm("one", order[0], 0, 10))))
