@@ -26,7 +26,8 @@ type chain struct {
 	session uint64
 	tree    uint32
 	open    *smb2.FileID
-	failed  error
+	failed  error // of the CREATE
+	bare    bool  // there was no session
 
 	done []response // built, not yet sent
 }

@@ -100,6 +100,8 @@ func (c *creation) openExisting() (err error) {
 		return ntstatus.AccessDenied // [MS-FSA] 2.1.5.1.2.1
 	case i.attributes&smb2.FileAttributeReadonly != 0 && q.CreateOptions&smb2.FileDeleteOnClose != 0:
 		return ntstatus.CannotDelete
+	case c.truncates() && i.kept()&^q.FileAttributes&(smb2.FileAttributeHidden|smb2.FileAttributeSystem) != 0:
+		return ntstatus.AccessDenied // who overwrites must know that it is hidden. [MS-FSA] 2.1.5.1.2
 	case !i.isDir() && !i.isRegular() && (c.writable() || c.readable() || c.truncates()):
 		return ntstatus.AccessDenied // a FIFO, socket or device
 	}

@@ -65,9 +65,12 @@ func (c *conn) dispatch(ctx context.Context, r *request) (body reply, err error)
 		body = e.body
 	}
 	ch := r.chain
-	ch.session, ch.tree, ch.failed = r.SessionID, r.TreeID, nil
-	if st.IsError() {
-		ch.failed = st
+	ch.session, ch.tree, ch.bare = r.SessionID, r.TreeID, r.session == nil
+	if r.Command == smb2.Create {
+		ch.failed = nil
+		if st.IsError() {
+			ch.failed = st // and with it all that is about the file; a WRITE that fails does not keep the CLOSE from closing
+		}
 	}
 	c.s.metrics.requests.WithLabelValues(r.Command.String(), st.String()).Inc()
 	c.log.Debug("request", "header", &r.Header, "status", st, "took", time.Since(start))
@@ -89,7 +92,7 @@ func (r *request) admit() error {
 	}
 	cmd, ch := commands[r.Command], r.chain
 	if r.Flags&smb2.FlagRelatedOperations != 0 {
-		if ch.orphan {
+		if ch.orphan || ch.bare {
 			return ntstatus.InvalidParameter
 		}
 		r.SessionID, r.TreeID = ch.session, ch.tree

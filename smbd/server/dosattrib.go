@@ -32,6 +32,7 @@ func (i *info) dos(b []byte, name string) {
 	if flags&dosHasAttributes == 0 {
 		a = i.defaultAttributes(name)
 	}
+	i.given = flags&dosHasAttributes != 0
 	if flags&dosHasCreateTime != 0 && birth > 0 {
 		i.birth = birth.Time()
 	}
@@ -44,6 +45,14 @@ func (i *info) dos(b []byte, name string) {
 		a = smb2.FileAttributeNormal
 	}
 	i.attributes = a
+}
+
+// kept are the attributes that a client gave, not those that follow from the name.
+func (i *info) kept() smb2.FileAttributes {
+	if i.given {
+		return i.attributes
+	}
+	return 0
 }
 
 // defaultAttributes: a file that was never told otherwise is to be archived, and one whose name begins with a dot is hidden.

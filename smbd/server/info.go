@@ -22,6 +22,7 @@ type info struct {
 	birth, access, write, change time.Time
 
 	attributes smb2.FileAttributes
+	given      bool // by a client
 }
 
 func (i *info) isDir() bool     { return i.mode&unix.S_IFMT == unix.S_IFDIR }

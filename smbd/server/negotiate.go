@@ -20,7 +20,7 @@ import (
 // Most that one READ, WRITE or transaction carries. Without CapLargeMTU a message pays one credit, for 64 KiB.
 const (
 	smallTransfer = 64 << 10
-	largeTransfer = 4 << 20
+	largeTransfer = 8 << 20
 	maxFrame      = largeTransfer + 128<<10
 	logonFrame    = 128 << 10
 )

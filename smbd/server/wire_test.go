@@ -321,6 +321,16 @@ func TestCompound(t *testing.T) {
 	if got := compound(`no\file`); len(got) != 4 || got[0] != e || got[1] != e || got[2] != e || got[3] != e {
 		t.Errorf("got %v", got)
 	}
+	// A WRITE that fails does not keep the file open.
+	s.onDo = func(r lock.AccessRequest) (lock.Result, bool) {
+		return lock.Result{Outcome: lock.Denied}, r.Op == lock.OpWrite
+	}
+	if got := compound("other"); len(got) != 4 || got[0] != 0 || got[1] != ntstatus.FileLockConflict || got[2] != 0 || got[3] != 0 {
+		t.Errorf("got %v", got)
+	}
+	if n := s.held(); n != 0 {
+		t.Errorf("%d opens are left", n)
+	}
 	// Nothing comes before the first.
 	p.send(p.message(smb2.Echo, &smb2.EchoRequest{}, smb2.FlagRelatedOperations))
 	if h, _ := p.receive(); h.Status != ntstatus.InvalidParameter {
