@@ -642,6 +642,10 @@ func modelStep(t *rapid.T, f *modelled, m *model, n uint64) (what string, got, w
 		out := settled(f.Lock(1, ID{1, n}, &req).Outcome)
 		want := m.lock(q, req.Try)
 		m.settle()
+		if a, ok := m.said[n]; ok && want == Blocked {
+			want = a
+			delete(m.said, n)
+		}
 		return fmt.Sprintf("lock %+v try %v", q, req.Try), out, want
 	case 8, 9, 10: // I/O
 		req := AccessRequest{ID: n, Ticket: n, Op: []Op{OpRead, OpWrite, OpSetSize, OpSetAttr, OpRemove, OpRename}[pick("op", 6)]}
