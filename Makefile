@@ -56,6 +56,14 @@ soak-vault: build
 	LOCKDB_DAMAGE=1000 go test ./gateway/internal/lockdb -run DamagedFiles -count 1 -v -timeout 30m
 	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_KILLS=1000 go test ./packaging/check -run KilledUnderLoad -count 1 -v -timeout 60m
 
+# The law's part of `make soak`: random histories against the model, simulated worlds, histories through the sockets. Hours.
+.PHONY: soak-law
+soak: soak-law
+soak-law:
+	DITTOFS_MODEL=2000000 go test ./gateway/lock -run '^TestModel$$' -count 1 -timeout 24h
+	DITTOFS_SEEDS=1000000 go test ./gateway/internal/lockmgr -run '^TestSimulation$$' -count 1 -timeout 24h
+	DITTOFS_HISTORIES=10000 go test ./gateway/internal/hatch -run '^TestHistoriesAreLinearizable$$' -count 1 -timeout 24h
+
 # Prints what the lock counter does in a second, holds in memory and needs for a restart. A few minutes, on a quiet machine.
 .PHONY: bench-lock
 bench-lock:

@@ -1,0 +1,282 @@
+package lockmgr_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dittofs/gateway/internal/lockdb"
+	"dittofs/gateway/internal/lockmgr"
+	"dittofs/gateway/lock"
+)
+
+// failing is a store whose machine may stop at a commit: before it, or when it is on disk and nobody has heard.
+type failing struct {
+	*lockdb.Memory
+	left  int // commits until it stops
+	lands bool
+}
+
+func (s *failing) Commit(b []lockdb.KV) error {
+	if s.left--; s.left > 0 {
+		return s.Memory.Commit(b)
+	}
+	if s.left == 0 && s.lands {
+		s.Memory.Commit(b)
+	}
+	return errors.New("the machine stopped")
+}
+
+type cell struct {
+	owner lock.Owner
+	at    uint64
+}
+
+// sim is a world of two NLM hosts and two local programs, and what they have been told.
+type sim struct {
+	t       *testing.T
+	rnd     *rand.Rand
+	disk    *lockdb.Memory
+	store   *failing
+	vault   lockdb.Vault
+	m       *lockmgr.Manager
+	doors   map[lock.Door]*lockmgr.Seat
+	mu      sync.Mutex // guards events: each door is told by a goroutine of its own
+	events  []lock.Answer
+	told    map[cell]bool // true: exclusive
+	waiting map[uint64]lock.LockRequest
+	ticket  uint64
+	script  []string
+}
+
+func (s *sim) say(format string, args ...any) {
+	s.script = append(s.script, fmt.Sprintf(format, args...))
+}
+
+func (s *sim) boot() {
+	s.store = &failing{Memory: s.disk, left: 3 + s.rnd.IntN(40), lands: s.rnd.IntN(2) == 0}
+	v, start, err := lockdb.Begin(lockdb.Config{Store: s.store, Log: quiet})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.vault, s.m = v, lockmgr.New(lockmgr.Config{Grace: time.Minute}, start, v, quiet, nil)
+	s.doors = map[lock.Door]*lockmgr.Seat{}
+	s.attach(lock.NLM)
+	s.attach(lock.Local)
+}
+
+func (s *sim) attach(d lock.Door) {
+	s.doors[d] = s.m.Attach(d, d.String(), func(e lock.Event) {
+		if e.Answer != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.events = append(s.events, *e.Answer)
+		}
+	})
+	s.doors[d].Mustered()
+}
+
+// set notes what an owner was told.
+func (s *sim) set(q lock.LockRequest, hold bool) {
+	for at := q.Offset; at < q.Offset+q.Length; at++ {
+		if delete(s.told, cell{q.Owner, at}); !hold {
+			continue
+		}
+		s.told[cell{q.Owner, at}] = q.Exclusive
+	}
+}
+
+func (s *sim) settle() {
+	synctest.Wait()
+	for _, a := range s.events {
+		s.say("  told %d %v", a.Ticket, a.Outcome)
+		if a.Outcome == lock.Granted {
+			s.set(s.waiting[a.Ticket], true)
+		}
+		if a.Outcome != lock.Failed {
+			delete(s.waiting, a.Ticket)
+		}
+	}
+	s.events = nil
+}
+
+func (s *sim) end() {
+	for _, d := range s.doors {
+		d.Detach()
+	}
+	s.vault.Close()
+	synctest.Wait()
+	s.events = nil
+}
+
+// crash stops the machine and starts it again. What was in flight may be on record or not, and its owner claims nothing there.
+func (s *sim) crash(inFlight ...lock.LockRequest) {
+	s.say("crash")
+	s.store.left = 0
+	s.end()
+	for _, q := range s.waiting {
+		inFlight = append(inFlight, q)
+	}
+	for _, q := range inFlight {
+		s.set(q, false)
+	}
+	clear(s.waiting)
+	for c := range s.told {
+		if c.owner.Client.Door == lock.Local {
+			delete(s.told, c)
+		}
+	}
+	s.boot()
+	s.store.left = 1 << 30 // the next one stops after grace
+	for c, exclusive := range s.told {
+		res, err := s.doors[lock.NLM].Lock(ctx, lock.LockRequest{Key: file, Owner: c.owner, Offset: c.at, Length: 1, Exclusive: exclusive, Reclaim: true})
+		if err != nil || res.Outcome != lock.Granted {
+			s.t.Errorf("%v lost byte %d: %v %v", c.owner, c.at, res.Outcome, err)
+		}
+	}
+	s.m.EndGrace()
+	s.settle()
+	s.store.left = 1 + s.rnd.IntN(40)
+	s.check()
+}
+
+// check compares what is held with what was told.
+func (s *sim) check() {
+	is := map[cell]bool{}
+	for _, f := range s.m.List(lock.Filter{}).Files {
+		for _, r := range f.Ranges {
+			for at := r.Offset; at < r.Offset+r.Length; at++ {
+				is[cell{r.Owner, at}] = r.Exclusive
+			}
+		}
+	}
+	if fmt.Sprint(is) != fmt.Sprint(s.told) {
+		s.t.Errorf("held %v\n told %v", is, s.told)
+	}
+	for a, exclusive := range s.told {
+		for b := range s.told {
+			if exclusive && a.at == b.at && a.owner != b.owner {
+				s.t.Errorf("byte %d is granted to %v and %v", a.at, a.owner, b.owner)
+			}
+		}
+	}
+}
+
+func (s *sim) request() lock.LockRequest {
+	s.ticket++
+	q := lock.LockRequest{Key: file, Offset: uint64(s.rnd.IntN(5)), Exclusive: s.rnd.IntN(2) == 0, Ticket: s.ticket * uint64(s.rnd.IntN(2))}
+	q.Length = 1 + uint64(s.rnd.IntN(3))
+	who := s.rnd.IntN(4)
+	if q.Owner = (lock.Owner{Client: lock.Client{Door: lock.Local}, Handle: uint64(who + 1)}); who < 2 {
+		q.Owner = lock.Owner{Client: lock.Client{Door: lock.NLM, Name: fmt.Sprint("host", who)}, OH: "oh"}
+	}
+	return q
+}
+
+func (s *sim) run() {
+	s.boot()
+	var post []lock.LockRequest // on its way: arrives late, in any order, and sometimes twice
+	for range 40 {
+		for len(post) < 3 {
+			post = append(post, s.request())
+		}
+		i := s.rnd.IntN(len(post))
+		q := post[i]
+		if s.rnd.IntN(8) > 0 || q.Ticket != 0 {
+			post = append(post[:i], post[i+1:]...)
+		}
+		door := s.doors[q.Owner.Client.Door]
+		var out lock.Outcome
+		switch s.rnd.IntN(16) {
+		case 0:
+			s.crash()
+			continue
+		case 1:
+			s.say("the local door dies")
+			s.doors[lock.Local].Detach()
+			for c := range s.told {
+				if c.owner.Client.Door == lock.Local {
+					delete(s.told, c)
+				}
+			}
+			for n, w := range s.waiting {
+				if w.Owner.Client.Door == lock.Local {
+					delete(s.waiting, n)
+				}
+			}
+			s.attach(lock.Local)
+		case 2, 3, 4, 5, 6:
+			res, _ := door.Unlock(ctx, q)
+			if out = res.Outcome; out == lock.Granted {
+				s.set(q, false)
+			}
+			s.say("unlock %v %d+%d: %v", q.Owner, q.Offset, q.Length, out)
+		case 7:
+			for n := range s.waiting {
+				door := s.doors[s.waiting[n].Owner.Client.Door]
+				if out, _ := door.Cancel(ctx, n); out == lock.Cancelled {
+					s.say("cancel %d", n)
+					delete(s.waiting, n)
+				}
+				break
+			}
+			out = lock.Granted
+		default:
+			if q.Ticket != 0 {
+				s.waiting[q.Ticket] = q
+			}
+			res, _ := door.Lock(ctx, q)
+			out = res.Outcome
+			s.say("lock %v %d+%d exclusive %v ticket %d: %v", q.Owner, q.Offset, q.Length, q.Exclusive, q.Ticket, out)
+			if out != lock.Blocked {
+				delete(s.waiting, q.Ticket)
+			}
+			if out == lock.Granted {
+				s.set(q, true)
+			}
+		}
+		s.settle()
+		if s.store.left <= 0 {
+			s.crash(q)
+			continue
+		}
+		s.check()
+		if s.t.Failed() {
+			break
+		}
+	}
+	s.end()
+}
+
+// Machines that stop at any commit, doors that die, requests that come late, twice and out of order: nobody is told of two conflicting
+// grants, nothing that was told is lost, and nothing is held that was not told. DITTOFS_SEEDS is the number of seeds, DITTOFS_SEED the first.
+func TestSimulation(t *testing.T) {
+	number := func(name string, otherwise int) int {
+		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	first := number("DITTOFS_SEED", 1)
+	for seed := first; seed < first+number("DITTOFS_SEEDS", 10000); seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			s := &sim{t: t, rnd: rand.New(rand.NewPCG(uint64(seed), 7)), disk: memory(t), told: map[cell]bool{}, waiting: map[uint64]lock.LockRequest{}}
+			s.run()
+			if t.Failed() {
+				for _, line := range s.script {
+					t.Log(line)
+				}
+				t.Fatalf("again: DITTOFS_SEED=%d DITTOFS_SEEDS=1 go test ./gateway/internal/lockmgr -run Simulation", seed)
+			}
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
