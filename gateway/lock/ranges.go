@@ -251,14 +251,16 @@ func (t *Table) Reclaim(r *LockRequest) Outcome {
 		return Invalid
 	}
 	// The owner's own record comes first: another process of the client may have one of its own.
-	owners := t.covers(s, func(h *held) bool { return h.owner == r.Owner && (h.exclusive || !r.Exclusive) })
-	if owners == nil {
-		owners = t.covers(s, func(h *held) bool {
-			return h.owner.Client == r.Owner.Client && (h.exclusive || !r.Exclusive) && (h.unclaimed || h.owner == r.Owner)
-		})
-	}
-	if owners == nil {
-		return Denied
+	owners := map[Owner]bool{}
+	note := func(h *held) { owners[h.owner] = true }
+	strong := func(h *held) bool { return h.exclusive || !r.Exclusive }
+	if !t.covered(s, func(h *held) bool { return h.owner == r.Owner && strong(h) }, note) {
+		clear(owners)
+		if !t.covered(s, func(h *held) bool {
+			return h.owner.Client == r.Owner.Client && strong(h) && (h.unclaimed || h.owner == r.Owner)
+		}, note) {
+			return Denied
+		}
 	}
 	for o := range owners {
 		if o != r.Owner {
@@ -270,24 +272,23 @@ func (t *Table) Reclaim(r *LockRequest) Outcome {
 	return Granted
 }
 
-// covers returns the owners of the ranges that fit and together hold all of s; nil: they do not.
-func (t *Table) covers(s Span, fits func(*held) bool) map[Owner]bool {
-	owners := map[Owner]bool{}
+// covered reports whether the ranges that fit together hold all of s, and notes each that it takes for that.
+func (t *Table) covered(s Span, fits func(*held) bool, note func(*held)) bool {
 	next := s.First
 	for again := true; again; {
 		again = false
 		for i := range t.posix {
 			h := &t.posix[i]
-			if fits(h) && h.span.First <= next && next <= h.span.Last {
-				owners[h.owner] = true
+			if h.span.First <= next && next <= h.span.Last && fits(h) {
+				note(h)
 				if h.span.Last >= s.Last {
-					return owners
+					return true
 				}
 				next, again = h.span.Last+1, true
 			}
 		}
 	}
-	return nil
+	return false
 }
 
 // Before returns what undoes a grant of r: what its owner holds there now. nil: nothing, and Unlock does.
@@ -316,13 +317,7 @@ func (t *Table) Before(r *LockRequest) (undo func(*Table)) {
 // Holds reports whether owner holds all of r's range, at least as strongly.
 func (t *Table) Holds(r *LockRequest) bool {
 	s, ok := span(r.Offset, r.Length, false)
-	for i := range t.posix {
-		h := &t.posix[i]
-		if ok && same(h.owner, r.Owner) && (h.exclusive || !r.Exclusive) && h.span.First <= s.First && s.Last <= h.span.Last {
-			return true
-		}
-	}
-	return false
+	return ok && len(t.posix) > 0 && t.covered(s, func(h *held) bool { return same(h.owner, r.Owner) && (h.exclusive || !r.Exclusive) }, func(*held) {})
 }
 
 // PresentRange gives a door back a range of SMB or of a local owner that it held before the counter lost its memory. late says that
