@@ -685,11 +685,15 @@ func modelStep(t *rapid.T, f *modelled, m *model, n uint64) (what string, got, w
 }
 
 // Whatever is asked in whatever order, by NLM, SMB and local owners and by NFS: every answer, every holder of every byte, every lease and
-// the line are the model's. DITTOFS_MODEL is the number of sequences.
+// the line are the model's. DITTOFS_MODEL is the number of sequences, new ones in each run; without it the same 20,000 are run again.
 func TestModel(t *testing.T) {
 	count := os.Getenv("DITTOFS_MODEL")
-	if count == "" {
+	if seed := flag.Lookup("rapid.seed"); count == "" {
 		count = "20000"
+		if old := seed.Value.String(); old == "0" {
+			defer seed.Value.Set(old)
+			seed.Value.Set("1")
+		}
 	}
 	checks := flag.Lookup("rapid.checks")
 	old := checks.Value.String()
