@@ -163,7 +163,7 @@ func (l *ledger) cancelledLock(r lock.LockRequest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for n, t := range l.tickets {
-		if w := t.lock; w != nil && w.Owner == r.Owner && w.Key == r.Key && bytes.Equal(w.FH, r.FH) &&
+		if w := t.lock; w != nil && w.Owner.Ident() == r.Owner.Ident() && w.Key == r.Key && bytes.Equal(w.FH, r.FH) &&
 			w.Offset == r.Offset && w.Length == r.Length && w.Exclusive == r.Exclusive {
 			delete(l.tickets, n)
 		}
@@ -266,7 +266,7 @@ func (l *ledger) unlocked(r lock.LockRequest) {
 	}
 	rs := l.ranges[f]
 	i := slices.IndexFunc(rs, func(h lock.LockRequest) bool {
-		return h.Owner == r.Owner && h.Open == r.Open && h.Offset == r.Offset && h.Length == r.Length
+		return h.Owner.Ident() == r.Owner.Ident() && h.Open == r.Open && h.Offset == r.Offset && h.Length == r.Length
 	})
 	if i < 0 {
 		return
@@ -284,7 +284,7 @@ func (l *ledger) subtract(f rangeFile, r lock.LockRequest) {
 	first, last := r.Offset, end(r.Offset, r.Length)
 	for _, h := range l.ranges[f] {
 		hfirst, hlast := h.Offset, end(h.Offset, h.Length)
-		if h.Owner != r.Owner || h.Flock != r.Flock || hlast < first || last < hfirst {
+		if h.Owner.Ident() != r.Owner.Ident() || h.Flock != r.Flock || hlast < first || last < hfirst {
 			keep = append(keep, h)
 			continue
 		}
@@ -481,6 +481,6 @@ func (l *ledger) lost(r lock.LockRequest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.removeRanges(func(h *lock.LockRequest) bool {
-		return h.Key == r.Key && bytes.Equal(h.FH, r.FH) && h.Owner == r.Owner && h.Open == r.Open && h.Offset == r.Offset && h.Length == r.Length
+		return h.Key == r.Key && bytes.Equal(h.FH, r.FH) && h.Owner.Ident() == r.Owner.Ident() && h.Open == r.Open && h.Offset == r.Offset && h.Length == r.Length
 	})
 }

@@ -228,3 +228,15 @@ func TestForget(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// Threads and forks share a local owner: whichever of them unlocks, nothing is left to present again.
+func TestLocalOwnerIsNoProcess(t *testing.T) {
+	l := newLedger()
+	taken, freed := posix(0, 10, true), posix(0, 0, false)
+	taken.Owner.PID, freed.Owner.PID = 10, 11
+	l.addRange(taken)
+	l.unlocked(freed)
+	if len(l.ranges) != 0 {
+		t.Errorf("another thread's unlock leaves %+v", l.ranges)
+	}
+}
