@@ -107,7 +107,11 @@ func setFileInfo(ctx context.Context, r *request, o *open, class fscc.FileClass,
 		return setDisposition(ctx, r, o, i.Flags&fscc.FileDispositionDelete != 0, i.Flags&fscc.FileDispositionIgnoreReadonlyAttribute != 0)
 	case fscc.FileRename, fscc.FileRenameEx:
 		var i fscc.FileRenameInformation
-		if err := short(i.Parse(b)); err != nil {
+		parse := i.Parse
+		if class == fscc.FileRenameEx {
+			parse = i.ParseEx
+		}
+		if err := short(parse(b)); err != nil {
 			return err
 		}
 		if i.RootDirectory != 0 {
