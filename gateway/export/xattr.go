@@ -7,13 +7,7 @@ func GetXattr(fd int, name string, b []byte) (int, error) {
 	return unix.Getxattr(procPath(fd), name, b)
 }
 
-// ListXattr lists the names of the extended attributes, each ended by NUL.
-func ListXattr(fd int, b []byte) (int, error) { return unix.Listxattr(procPath(fd), b) }
-
 // SetXattr sets an extended attribute; flags are XATTR_CREATE and XATTR_REPLACE.
 func SetXattr(fd int, name string, b []byte, flags int) error {
 	return unix.Setxattr(procPath(fd), name, b, flags)
 }
-
-// RemoveXattr removes an extended attribute.
-func RemoveXattr(fd int, name string) error { return unix.Removexattr(procPath(fd), name) }
