@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/config"
+	"dittofs/gateway/lock"
 )
 
 func TestMain(m *testing.M) {
@@ -480,5 +481,38 @@ func BenchmarkOpenUncached(b *testing.B) {
 		g, err := s.Open(fh)
 		must(b, err)
 		g.Release()
+	}
+}
+
+// A name goes by the file's key, only while it is that file's, and whoever caches the directory is told before.
+func TestUnlinkKey(t *testing.T) {
+	s, dir := tree(t)
+	r := root(t, s)
+	f, err := r.Lookup(Root, "f")
+	must(t, err)
+	d, err := r.Lookup(Root, "d")
+	must(t, err)
+	keyF, keyD := f.Key, d.Key
+	f.Release()
+	d.Release()
+	must(t, os.Remove(filepath.Join(dir, "d", "up")))
+	for _, c := range []struct {
+		key  lock.Key
+		rel  string
+		want string
+	}{
+		{keyF, "d", "no such file or directory false [false]"},
+		{keyF, "d/f", "no such file or directory false [false]"},
+		{keyF, "../f", "invalid cross-device link false []"},
+		{lock.Key{FSID: keyF.FSID + 1, Ino: keyF.Ino, Gen: keyF.Gen}, "f", ErrAway.Error() + " false []"},
+		{keyF, "f", "<nil> false [true]"},
+		{keyD, "d", "<nil> true [true]"},
+		{keyD, "d", "no such file or directory false [false]"},
+	} {
+		var did []bool
+		_, isDir, err := s.UnlinkKey(c.key, c.rel, func(lock.Key) func(bool) { return func(changed bool) { did = append(did, changed) } })
+		if got := fmt.Sprint(err, isDir, did); got != c.want {
+			t.Errorf("%v %s: %s, want %s", c.key, c.rel, got, c.want)
+		}
 	}
 }

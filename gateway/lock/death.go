@@ -63,7 +63,7 @@ func (t *Table) drop(which func(*open) bool, waiting func(*waiter) bool, keep bo
 		if keep && o.r.Durable > 0 && !o.lost {
 			t.lose(o)
 		} else if !keep || !o.lost {
-			t.end(o)
+			t.die(o)
 		}
 	}
 	return n

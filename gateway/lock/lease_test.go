@@ -100,6 +100,25 @@ func TestStagedBreak(t *testing.T) {
 	f.expect("epoch", f.leases[0].epoch, 0x12)
 }
 
+// Who waited for one break does not wait for the next one of the same lease, which is another's.
+func TestOneBreakIsNotTheNext(t *testing.T) {
+	f := newFile(t)
+	nfs := Owner{Client: Client{Door: NFS}}
+	f.open(1, Write, LeaseV2, allRights, nil)
+	read := f.num()
+	f.expect("a READ", f.Access(ID{2, read}, ID{2, read}, &AccessRequest{Owner: nfs, Op: OpRead, Length: 1}).Outcome, Blocked)
+	_, res := f.open(2, Read, NoCache, 0, func(r *OpenRequest) { r.Share = ShareWrite | ShareDelete })
+	f.expect("an open that lets nobody read", res.Outcome, Blocked)
+	f.expect("one break for both", f.said(), "RWH>RH!")
+	f.expect("ack", f.ack(1, R|H), Granted)
+	f.expect("the READ is under way, so that the open waits", f.said(), "granted")
+	rename := f.num()
+	f.expect("a RENAME", f.Access(ID{2, rename}, ID{2, rename}, &AccessRequest{Owner: nfs, Op: OpRename}).Outcome, Blocked)
+	f.expect("another break", f.said(), "RH>R!")
+	f.Done(ID{2, read})
+	f.expect("the open needs no cached handle back", f.said(), "granted")
+}
+
 // Handle caching alone is called back from under an overwriting open, a write or a byte-range lock without waiting: [MS-FSA] 2.1.4.12.
 func TestOverwriteDoesNotWaitForHandles(t *testing.T) {
 	f := newFile(t)

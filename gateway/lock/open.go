@@ -292,6 +292,10 @@ func (t *Table) Close(id ID, keep bool) CloseResult {
 		t.lose(o)
 	} else {
 		res.Delete = t.end(o)
+		if res.Delete && o.r.Owner.Client.Door == NLM { // lockd opens no file
+			res.Delete = false
+			t.effect(Effect{Kind: Unlink})
+		}
 	}
 	t.settle()
 	return res
@@ -322,7 +326,7 @@ func (t *Table) lose(o *open) {
 // ClientTimeout is the clock's word that a disconnected open's client did not come back.
 func (t *Table) ClientTimeout(id ID, spell uint64) {
 	if o := t.open(id); o != nil && o.lost && o.spell == spell {
-		t.end(o)
+		t.die(o)
 	}
 	t.settle()
 }
@@ -380,10 +384,17 @@ func (t *Table) end(o *open) (remove bool) {
 	return remove
 }
 
+// die ends an open whose door or client is gone: where it was the last of a file that is delete pending, nobody else removes the name.
+func (t *Table) die(o *open) {
+	if t.end(o) {
+		t.effect(Effect{Kind: Unlink})
+	}
+}
+
 func (t *Table) dropOpens(l *lease) {
 	for i := 0; i < len(t.opens); {
 		if o := t.opens[i]; o.lease == l {
-			t.end(o)
+			t.die(o)
 			i = 0
 		} else {
 			i++

@@ -52,6 +52,7 @@ const (
 	AwaitAck                          // AckTimeout(Lease, Stage) when the break timeout has passed
 	AwaitClient                       // ClientTimeout(ID, Spell) After that time
 	LeaseGone                         // Client's lease key LeaseKey is free
+	Unlink                            // the file was delete pending and its last network open ended without a door that removes the name
 )
 
 // Effect is what a verb asks its caller to do, once the file is unlocked again.

@@ -265,7 +265,7 @@ func (t *Table) judgeSharing(w *waiter, own *lease, excludes func(*open) bool) (
 			}
 		}
 		if o.lost {
-			t.end(o)
+			t.die(o)
 			continue
 		}
 		return SharingDenied, o.holder()

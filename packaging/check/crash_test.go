@@ -135,3 +135,40 @@ func TestAllKilledAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A file that an SMB client holds with FILE_DELETE_ON_CLOSE outlives a kill -9 of the gateway, because smbd presents the open again, and
+// goes when smbd is killed, because with it the last open ends. [MS-FSA] 2.1.5.5.
+func TestDeletedOnCloseThoughKilled(t *testing.T) {
+	dir := tree(t)
+	g := up(t, dir)
+	s := g.smb(t)
+	s.do("open", args{"name": "f", "access": readWrite | 0x10000, "share": 7, "disposition": 2, "options": 0x1000})
+	names := func() (list []string) {
+		es, err := os.ReadDir(dir)
+		if err != nil {
+			return []string{err.Error()} // the mount is away as well
+		}
+		for _, e := range es {
+			list = append(list, e.Name())
+		}
+		return list
+	}
+	for _, c := range []struct {
+		kill string
+		want []string
+	}{{"gateway", []string{"f"}}, {"smbd", nil}} {
+		old := g.pid(c.kill)
+		syscall.Kill(old, syscall.SIGKILL)
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if g.pid(c.kill) != old && g.serving() && slices.Equal(names(), c.want) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("after kill -9 of dittofs-%s: %q, want %q", c.kill, names(), c.want)
+			}
+		}
+	}
+	if l := g.locks(); len(l) != 0 {
+		t.Errorf("dittofs lock list says %+v", l)
+	}
+}

@@ -32,6 +32,8 @@ type Config struct {
 	BrlRead         string        // "deny" or "unix"
 	// Resolve finds the file of a handle, for doors that cannot.
 	Resolve func(fh []byte) (lock.Key, string, error)
+	// Unlink removes the name of a file that was delete pending when its last open died with its door or client; path is the last known.
+	Unlink func(k lock.Key, path string)
 	// Expect names the seats that present what they hold after a restart; new requests wait for them, Muster at most (2 s where 0).
 	Expect []string
 	Muster time.Duration
@@ -213,6 +215,10 @@ func (m *Manager) perform(f *file) {
 		case lock.AwaitClient:
 			id, spell := e.ID, e.Spell
 			time.AfterFunc(e.After, func() { m.later(k, func(t *lock.Table) { t.ClientTimeout(id, spell) }) })
+		case lock.Unlink:
+			if m.cfg.Unlink != nil {
+				go m.cfg.Unlink(k, f.t.Path)
+			}
 		case lock.LeaseGone:
 			m.mu.Lock()
 			if lk := (leaseKey{e.Client.GUID, e.LeaseKey}); m.leaseKeys[lk] == k {

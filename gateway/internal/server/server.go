@@ -56,11 +56,20 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 		return err
 	}
 	defer exports.Close()
+	locks := seat.New(nil) // NFS and MOUNT sit at the counter like every other door
 	counter := lockmgr.New(lockmgr.Config{
 		RangesPerFile: cfg.Lock.RangesPerFile, RangesPerClient: cfg.Lock.RangesPerClient, Ranges: cfg.Lock.Ranges,
 		WaitersPerFile: cfg.Lock.WaitersPerFile, Grace: cfg.Lock.Grace.D(), BreakTimeout: cfg.SMB.BreakTimeout.D(),
 		UnlinkOpen: cfg.Lock.UnlinkOpen, BrlRead: cfg.Lock.BrlRead, Resolve: exports.Resolve, Expect: []string{"fusefs", "smbd"},
+		Unlink: func(k lock.Key, path string) { unlink(ctx, env, exports, locks, k, path) },
 	}, start, vault, log, env.Metrics)
+	nfsSeat := counter.Attach(lock.NFS, "nfs", func(e lock.Event) {
+		if e.Answer != nil {
+			locks.Deliver(*e.Answer)
+		}
+	})
+	defer nfsSeat.Detach()
+	locks.Manager = nfsSeat
 	log.Info("lock database open", "epoch", start.Epoch, "clean", start.Clean, "ranges", len(start.Ranges), "opens", len(start.Opens),
 		"hosts", len(start.Hosts), "grace", counter.GraceLeft())
 
@@ -79,15 +88,6 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 	g.Go(func() error { return house.Serve(ctx) })
 	g.Go(func() error { return follow(ctx, env, trees, exports, news) })
 
-	// NFS and MOUNT sit at the counter like every other door.
-	locks := seat.New(nil)
-	nfsSeat := counter.Attach(lock.NFS, "nfs", func(e lock.Event) {
-		if e.Answer != nil {
-			locks.Deliver(*e.Answer)
-		}
-	})
-	defer nfsSeat.Detach()
-	locks.Manager = nfsSeat
 	nfs := nfs3.New(nfs3.Config{Exports: exports, Locks: locks, Hold: cfg.NFS.Hold.D(), Log: log, Metrics: env.Metrics})
 	mount := mount3.New(mount3.Config{Exports: exports, Log: log})
 
