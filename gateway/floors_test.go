@@ -14,7 +14,7 @@ var floors = map[string]int{
 	"gateway/internal/nfs3": 3, "gateway/internal/mount3": 3, "gateway/internal/hatch": 3,
 	"lockd/server": 3, "statd/server": 3, "smbd/server": 3, "fusefs/tree": 3,
 	"gateway/internal/lockmgr": 2, "smbd/fscc": 2, "smbd/rpc": 2, "smbd/seal": 2,
-	"gateway/internal/lockdb/badger": 2, "gateway/oncrpc/rpcbind": 2, "gateway/ipc": 2,
+	"gateway/internal/lockdb/badger": 2, "gateway/oncrpc/rpcbind": 2, "gateway/oncrpc/gss": 2, "gateway/ipc": 2,
 	"gateway/daemon": 1, "gateway/accounts": 0, "gateway/oncrpc": 1, "gateway/export": 1, "gateway/internal/lockdb": 1,
 	"gateway/lock/locktest": 1, "gateway/lock/seat": 1, "lockd/nlm": 1, "statd/nsm": 1, "smbd/smb2": 1, "smbd/dtyp": 1, "smbd/auth": 1,
 	"gateway/xdr": 0, "gateway/krb5": 0, "gateway/ipc/lockpb": 1, "gateway/internal/lockdb/record": 0, "gateway/lock": 0, "gateway/config": 0, "smbd/wire": 0, "smbd/ntstatus": 0,

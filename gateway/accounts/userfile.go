@@ -1,6 +1,7 @@
-// Package accounts keeps the SMB users and their passwords. It lies outside smbd because the admin command writes what smbd reads.
+// Package accounts keeps the SMB users and their passwords, and finds the accounts of Kerberos principals. It lies outside smbd because the
+// admin command writes what smbd reads, and the gateway knows the same principals.
 //
-// Lock order: UserFile.mu is a leaf.
+// Lock order: UserFile.mu and Principals.mu are leaves.
 package accounts
 
 import (

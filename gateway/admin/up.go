@@ -41,6 +41,8 @@ func upCommand() *cli.Command {
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` that the doors listen on; empty: all"},
 			&cli.StringFlag{Name: "user", Usage: "add the SMB user `NAME`, password from DITTOFS_PASSWORD or standard input"},
 			&cli.StringFlag{Name: "squash", Usage: "root, all or none", Value: "root"},
+			&cli.StringFlag{Name: "keytab", Usage: "`FILE` with the keys of nfs/HOST and cifs/HOST", Value: d.Kerberos.Keytab},
+			&cli.StringSliceFlag{Name: "sec", Usage: "NFS security flavors: sys, krb5, krb5i, krb5p (default: sys)"},
 			&cli.StringFlag{Name: "log-level", Value: d.LogLevel},
 			port("nfs", d.Ports.NFS), port("mount", d.Ports.Mount), port("nlm", d.Ports.NLM), port("nsm", d.Ports.NSM),
 			port("smb", d.Ports.SMB), port("metrics", d.Ports.Metrics),
@@ -160,7 +162,9 @@ func upConfig(c *cli.Context) (*config.Config, error) {
 	cfg.NFS.Rpcbind = !c.Bool("no-rpcbind")
 	cfg.LogLevel = c.String("log-level")
 	cfg.Lock.Grace = config.Duration(c.Duration("grace"))
-	cfg.Exports = []config.Export{{Path: dir, Name: filepath.Base(dir), Squash: c.String("squash"), AnonUID: 65534, AnonGID: 65534}}
+	cfg.Exports = []config.Export{{Path: dir, Name: filepath.Base(dir), Squash: c.String("squash"), AnonUID: 65534, AnonGID: 65534,
+		Sec: c.StringSlice("sec")}}
+	cfg.Kerberos.Keytab = c.String("keytab")
 	return cfg, cfg.Check("up")
 }
 

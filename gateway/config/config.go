@@ -27,6 +27,7 @@ type Config struct {
 	Ports    Ports    `toml:"ports"`
 	NFS      NFS      `toml:"nfs"`
 	SMB      SMB      `toml:"smb"`
+	Kerberos Kerberos `toml:"kerberos"`
 	Lock     Lock     `toml:"lock"`
 	Exports  []Export `toml:"export"`
 }
@@ -57,6 +58,12 @@ type SMB struct {
 	BreakTimeout Duration `toml:"break_timeout" comment:"how long a lease break waits for its acknowledgement"`
 }
 
+// Kerberos holds the settings of every door's Kerberos.
+type Kerberos struct {
+	Keytab string   `toml:"keytab" comment:"file with the keys of nfs/HOST and cifs/HOST; without it nobody comes in by Kerberos"`
+	Realms []string `toml:"realms" comment:"realms whose principals are the accounts of the same names; empty: those that the keytab has keys for"`
+}
+
 // Lock holds the settings of the counter.
 type Lock struct {
 	Grace           Duration `toml:"grace" comment:"how long NLM clients may reclaim after a crash"`
@@ -80,6 +87,7 @@ type Export struct {
 	Clients  []string `toml:"clients" comment:"NFS: addresses and networks that may come in; empty: all"`
 	Secure   bool     `toml:"secure" comment:"NFS: only from ports below 1024"`
 	Async    bool     `toml:"async" comment:"NFS: answer FILE_SYNC before the data is on disk; a crash of the host loses acknowledged data"`
+	Sec      []string `toml:"sec" comment:"NFS: sys, krb5, krb5i, krb5p in the order of preference; empty: sys"`
 	Users    []string `toml:"users" comment:"SMB: users that may come in; empty: all"`
 	Encrypt  bool     `toml:"encrypt" comment:"SMB: only over encrypted sessions"`
 }
@@ -107,9 +115,10 @@ func (d Duration) D() time.Duration { return time.Duration(d) }
 func Default() *Config {
 	return &Config{
 		State: "/var/lib/dittofs", Run: "/run/dittofs", LogLevel: "info",
-		Ports: Ports{NFS: 2049, Mount: 20048, NLM: 32803, NSM: 32765, SMB: 445, Metrics: 9445},
-		NFS:   NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute)},
-		SMB:   SMB{Signing: "required", Encryption: "enabled", MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second)},
+		Ports:    Ports{NFS: 2049, Mount: 20048, NLM: 32803, NSM: 32765, SMB: 445, Metrics: 9445},
+		NFS:      NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute)},
+		SMB:      SMB{Signing: "required", Encryption: "enabled", MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second)},
+		Kerberos: Kerberos{Keytab: "/etc/krb5.keytab"},
 		Lock: Lock{Grace: Duration(45 * time.Second), RangesPerFile: 1000, RangesPerClient: 10000, Ranges: 100000,
 			WaitersPerFile: 100, UnlinkOpen: "deny", BrlRead: "deny"},
 	}
@@ -195,6 +204,9 @@ func (c *Config) Check(path string) error {
 			e.AnonGID = 65534
 		}
 		errs = append(errs, one("export.squash", e.Squash, "root", "all", "none"))
+		for _, sec := range e.Sec {
+			errs = append(errs, one("export.sec", sec, "sys", "krb5", "krb5i", "krb5p"))
+		}
 		fold := strings.ToLower(e.Name)
 		switch {
 		case strings.ContainsAny(e.Name, `/\[]:|<>+=;,*?"`) || len(e.Name) > 80 || e.Name == "":

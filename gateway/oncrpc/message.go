@@ -65,6 +65,12 @@ func (s AuthStat) String() string {
 	if int(s) < len(names) {
 		return names[s]
 	}
+	switch s {
+	case AuthGSSCredProblem:
+		return "RPCSEC_GSS_CREDPROBLEM"
+	case AuthGSSCtxProblem:
+		return "RPCSEC_GSS_CTXPROBLEM"
+	}
 	return fmt.Sprintf("auth_stat(%d)", uint32(s))
 }
 

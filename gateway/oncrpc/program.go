@@ -38,7 +38,10 @@ type Call struct {
 	Program   *Program
 	Procedure uint32
 	Flavor    uint32  // AuthNone, AuthSys, RPCSECGSS
-	Sys       AuthSys // for AuthSys, else zero
+	Sys       AuthSys // for AuthSys; for RPCSEC_GSS the ids of the principal's account, where it is Known
+	Principal string  // for RPCSEC_GSS
+	Service   Service // for RPCSEC_GSS
+	Known     bool    // for RPCSEC_GSS
 	Remote    netip.AddrPort
 	Local     netip.AddrPort
 	UDP       bool

@@ -23,6 +23,7 @@ type Config struct {
 	MaxConns    int           // 1,024
 	IdleTimeout time.Duration // a connection without calls is closed; 6 minutes
 	CacheSize   int           // finished calls in the duplicate request cache; 4,096
+	Security    Security      // RPCSEC_GSS; nil: refused
 }
 
 // Server answers calls to its programs.
@@ -81,7 +82,8 @@ type exchange struct {
 	res    xdr.Stream
 	out    []byte // four bytes for the record mark, then the reply
 	vec    [3][]byte
-	oob    []byte // UDP: the control message that sends the reply from where the call went
+	seal   Protector // of a call that came with RPCSEC_GSS
+	oob    []byte    // UDP: the control message that sends the reply from where the call went
 }
 
 func (s *Server) exchange() *exchange {
@@ -96,7 +98,7 @@ func (x *exchange) free() {
 		x.Release()
 	}
 	x.Call = Call{}
-	x.header, x.args, x.res, x.vec = callHeader{}, xdr.Stream{}, xdr.Stream{}, [3][]byte{}
+	x.header, x.args, x.res, x.vec, x.seal = callHeader{}, xdr.Stream{}, xdr.Stream{}, [3][]byte{}, nil
 	x.record.free()
 	if cap(x.out) > 2*midRecord {
 		x.out = nil
@@ -164,6 +166,7 @@ func (x *exchange) admit(known *credentials) (ready bool, err error) {
 			x.out = appendAuthError(x.out, h.XID, AuthBadCred)
 			return false, nil
 		}
+	case h.Cred.Flavor == FlavorGSS && s.cfg.Security != nil: // opened when it runs
 	case h.Cred.Flavor != FlavorNone && h.Proc != 0: // procedure 0 takes any flavor, RFC 5531 §12.1
 		x.out = appendAuthError(x.out, h.XID, AuthRejectedCred)
 		return false, nil
@@ -175,6 +178,12 @@ func (x *exchange) admit(known *credentials) (ready bool, err error) {
 func (x *exchange) run(ctx context.Context) (send bool) {
 	s := x.server
 	proc := &x.Program.Procs[x.Procedure]
+	if x.Flavor == FlavorGSS && s.cfg.Security != nil {
+		if run, send := x.secure(ctx); !run {
+			return send
+		}
+		defer func() { send = send && x.protect(true) }()
+	}
 	var key cacheKey
 	if proc.Once {
 		key = keyOf(&x.Call, x.args.Bytes())

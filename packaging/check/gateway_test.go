@@ -258,6 +258,9 @@ type answer struct {
 	Pending bool
 	Free    bool
 	Wrote   int
+	Denied  int   // auth_stat of a refused RPC call
+	Accept  int   // accept_stat other than SUCCESS
+	Flavors []int // of MNT
 	Breaks  []struct {
 		Key      string
 		From, To int
@@ -268,10 +271,11 @@ type answer struct {
 
 type args map[string]any
 
-func newPeer(t *testing.T, script string) *peer {
+func newPeer(t *testing.T, script string, env ...string) *peer {
 	t.Helper()
 	// Debian's own interpreter: the one that its python3-impacket belongs to.
 	cmd := exec.Command("/usr/bin/python3", script)
+	cmd.Env = env // none: ours
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

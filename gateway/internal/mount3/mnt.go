@@ -59,36 +59,39 @@ func (r *MntRes) XDR(x *xdr.Stream) {
 
 // mnt gives the handle of an export, by its absolute path, or of a directory beneath it.
 func (s *Server) mnt(ctx context.Context, c *oncrpc.Call, p *DirPath) (*MntRes, error) {
-	fh, err := s.enter(c, string(*p))
+	fh, flavors, err := s.enter(c, string(*p))
 	if err != nil {
 		s.log.Warn("mount refused", "client", c.Remote, "path", string(*p), "err", err)
 		return &MntRes{Status: statusOf(err)}, nil
 	}
 	s.mounts.add(entry(c, *p))
 	s.log.Info("mount granted", "client", c.Remote, "path", string(*p))
-	return &MntRes{FH: fh, Flavors: []Flavor{oncrpc.FlavorSys, oncrpc.FlavorNone}}, nil
+	return &MntRes{FH: fh, Flavors: flavors}, nil
 }
 
-func (s *Server) enter(c *oncrpc.Call, path string) (fh []byte, err error) {
+// flavorNumbers are the pseudo flavors of RFC 2623 §2.1 beside AUTH_SYS, with which AUTH_NONE, the anonymous, come along.
+var flavorNumbers = map[string][]Flavor{"sys": {oncrpc.FlavorSys, oncrpc.FlavorNone}, "krb5": {390003}, "krb5i": {390004}, "krb5p": {390005}}
+
+func (s *Server) enter(c *oncrpc.Call, path string) (fh []byte, flavors []Flavor, err error) {
 	if len(path) > pathLen {
-		return nil, unix.ENAMETOOLONG
+		return nil, nil, unix.ENAMETOOLONG
 	}
 	e, rest := s.exports.ByPath(path)
 	if e == nil {
-		return nil, unix.ENOENT
+		return nil, nil, unix.ENOENT
 	}
 	if err := e.Admit(c.Remote); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f, err := e.Root()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Release()
 	if rest != "" {
 		sub, err := f.Walk(export.Root, rest)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		defer sub.Release()
 		f = sub
@@ -97,7 +100,10 @@ func (s *Server) enter(c *oncrpc.Call, path string) (fh []byte, err error) {
 	if err == nil && !a.IsDir() {
 		err = unix.ENOTDIR
 	}
-	return f.FH(), err
+	for _, sec := range e.Sec() {
+		flavors = append(flavors, flavorNumbers[sec]...)
+	}
+	return f.FH(), flavors, err
 }
 
 func statusOf(err error) Status {

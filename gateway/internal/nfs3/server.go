@@ -72,8 +72,16 @@ func (s *Server) resolve(c *oncrpc.Call, fh FileHandle) (place, error) {
 		f.Release()
 		return place{}, err
 	}
+	sec, known := "sys", c.Flavor == oncrpc.FlavorSys
+	if c.Flavor == oncrpc.FlavorGSS {
+		sec, known = c.Service.String(), c.Known
+	}
+	if !e.Takes(sec) { // RFC 2623 §2.3.2; a client that came in by MNT knows the flavors
+		f.Release()
+		return place{}, ErrAcces
+	}
 	cred := export.Cred{UID: c.Sys.UID, GID: c.Sys.GID, Groups: c.Sys.GIDs}
-	return place{f, e.As(cred, c.Flavor == oncrpc.FlavorSys)}, nil
+	return place{f, e.As(cred, known)}, nil
 }
 
 // forChange is resolve for an operation that changes something.

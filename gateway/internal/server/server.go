@@ -91,6 +91,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 	nfs := nfs3.New(nfs3.Config{Exports: exports, Locks: locks, Hold: cfg.NFS.Hold.D(), Log: log, Metrics: env.Metrics})
 	mount := mount3.New(mount3.Config{Exports: exports, Log: log})
 
+	security := kerberos(env)
 	doors, ms := map[string]string{}, []rpcbind.Mapping(nil)
 	for _, d := range []struct {
 		name     string
@@ -106,7 +107,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)
 		}
-		rpc := oncrpc.NewServer(oncrpc.Config{Log: log, Metrics: env.Metrics}, d.programs...)
+		rpc := oncrpc.NewServer(oncrpc.Config{Log: log, Metrics: env.Metrics, Security: security}, d.programs...)
 		for _, l := range tcp {
 			g.Go(func() error { return rpc.ServeTCP(ctx, l) })
 		}
