@@ -119,6 +119,7 @@ const (
 	NetworkSessionExpired            Status = 0xC000035C
 	DowngradeDetected                Status = 0xC0000388
 	FileSystemLimitation             Status = 0xC0000427
+	RequestOutOfSequence             Status = 0xC000042A
 	ServerUnavailable                Status = 0xC0000466
 	FileNotAvailable                 Status = 0xC0000467
 	ShareUnavailable                 Status = 0xC0000480
@@ -248,6 +249,7 @@ var names = map[Status]string{
 	NetworkSessionExpired:            "STATUS_NETWORK_SESSION_EXPIRED",
 	DowngradeDetected:                "STATUS_DOWNGRADE_DETECTED",
 	FileSystemLimitation:             "STATUS_FILE_SYSTEM_LIMITATION",
+	RequestOutOfSequence:             "STATUS_REQUEST_OUT_OF_SEQUENCE",
 	ServerUnavailable:                "STATUS_SERVER_UNAVAILABLE",
 	FileNotAvailable:                 "STATUS_FILE_NOT_AVAILABLE",
 	ShareUnavailable:                 "STATUS_SHARE_UNAVAILABLE",

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/seal"
 	"dittofs/smbd/smb2"
 	"dittofs/smbd/wire"
 )
@@ -13,7 +14,7 @@ import (
 // chain is one frame's requests: a compound of several, [MS-SMB2] 3.3.5.2.7, or one.
 type chain struct {
 	c        *conn
-	first    smb2.Command
+	alone    bool // NEGOTIATE and SESSION_SETUP: what follows depends on them
 	requests []*request
 	sealed   *session // whose cipher opened the frame
 	orphan   bool     // the first request claims to be related to something before it
@@ -39,6 +40,7 @@ type request struct {
 	msg     []byte
 	last    bool
 	session *session
+	channel *channel // of the session on this connection
 	tree    *tree
 	pinned  *open
 	after   []func() // once the response has been sent
@@ -51,8 +53,9 @@ type request struct {
 // response is a message that is ready but for its place in the compound.
 type response struct {
 	msg  []byte
-	sign *session
+	sign seal.Signer
 	seal *session
+	hash *seal.Preauth // takes the message as it leaves
 	then []func()
 }
 
@@ -106,7 +109,10 @@ func (ch *chain) flush() {
 		if d.seal != nil {
 			sealBy = d.seal
 		} else if d.sign != nil {
-			d.sign.signer.Sign(d.msg)
+			d.sign.Sign(d.msg)
+		}
+		if d.hash != nil {
+			d.hash.Update(d.msg)
 		}
 		if len(ch.done) == 1 {
 			out = d.msg
@@ -168,6 +174,12 @@ func (r *request) answer(body reply, err error) response {
 	} else {
 		h.Credits = c.credits.grant(r.Credits)
 	}
+	signer, sealer := r.signFor(st), r.sealFor()
+	if r.Flags&smb2.FlagSigned != 0 && signer == nil && sealer == nil {
+		// Implementation specific: what is refused before its signature can be looked at carries it back, as clients expect.
+		h.Flags |= smb2.FlagSigned
+		h.Signature = r.Signature
+	}
 	if body == nil {
 		body = &smb2.ErrorResponse{}
 	}
@@ -178,27 +190,20 @@ func (r *request) answer(body reply, err error) response {
 	} else {
 		msg = body.Append(h.Append(make([]byte, 0, 256)))
 	}
-	if r.Command == smb2.SessionSetup || r.Command == smb2.Negotiate {
-		r.preauth(msg, st)
-	}
-	return response{msg: msg, sign: r.signFor(st), seal: r.sealFor(), then: r.after}
+	return response{msg: msg, sign: signer, seal: sealer, hash: r.preauth(st), then: r.after}
 }
 
-// signFor says whose key signs the response: a signed request's, and the last SESSION_SETUP's always. [MS-SMB2] 3.3.4.1.1.
-func (r *request) signFor(st ntstatus.Status) *session {
+// signFor says whose key signs the response: a signed request's, and the last SESSION_SETUP's always. Until a channel has a key of its
+// own, the session's serves. [MS-SMB2] 3.3.4.1.1.
+func (r *request) signFor(st ntstatus.Status) seal.Signer {
 	s := r.session
-	switch {
-	case s == nil || s.signer == nil:
+	if s == nil || !s.valid.Load() || r.Flags&smb2.FlagSigned == 0 && (r.Command != smb2.SessionSetup || st != ntstatus.Success) {
 		return nil
-	case r.Command == smb2.SessionSetup:
-		if st == ntstatus.Success {
-			return s
-		}
-		return nil
-	case r.Flags&smb2.FlagSigned != 0:
-		return s
 	}
-	return nil
+	if r.channel != nil && r.channel.signer != nil {
+		return r.channel.signer
+	}
+	return s.signer
 }
 
 // sealFor: what came encrypted is answered encrypted, and so is everything on a session or share that demands it. [MS-SMB2] 3.3.4.1.4.

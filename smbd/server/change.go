@@ -14,7 +14,7 @@ func (t *tree) changed(ctx context.Context, c lock.Change, path string) {
 	s := t.session
 	s.s.watches.changedAt(c, t.share, path)
 	if err := s.s.locks.Changed(context.WithoutCancel(ctx), c); err != nil {
-		s.c.log.Debug("change not told", "path", path, "err", err)
+		s.log.Debug("change not told", "path", path, "err", err)
 	}
 }
 

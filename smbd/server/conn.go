@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,7 +57,7 @@ type conn struct {
 	async  atomic.Uint64
 
 	mu       sync.Mutex // guards the fields below
-	sessions map[uint64]*session
+	sessions map[uint64]*channel
 	requests map[uint64]*request // that may be cancelled, by MessageId
 	pending  map[uint64]*request // by AsyncId
 }
@@ -103,14 +105,10 @@ func (c *conn) broke(err error) {
 // end closes what the client left. [MS-SMB2] 3.3.7.1.
 func (c *conn) end(ctx context.Context) {
 	c.mu.Lock()
-	all := make([]*session, 0, len(c.sessions))
-	for _, s := range c.sessions {
-		all = append(all, s)
-	}
-	clear(c.sessions)
+	all := slices.Collect(maps.Values(c.sessions))
 	c.mu.Unlock()
-	for _, s := range all {
-		s.end(ctx)
+	for _, h := range all {
+		h.leave(ctx)
 	}
 }
 
@@ -142,7 +140,7 @@ func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 			ch.run(ctx)
 		}()
 		// Requests begin in the order of their arrival: each has the field until it is done, waits for others, or only moves data.
-		if ch.first != smb2.Negotiate && ch.first != smb2.SessionSetup {
+		if !ch.alone {
 			select {
 			case <-ch.moved:
 				continue
@@ -156,7 +154,7 @@ func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 			t.Stop()
 			continue
 		}
-		<-ch.moved // what follows depends on these two
+		<-ch.moved
 		if ch.fatal != nil {
 			return ch.fatal
 		}
@@ -167,8 +165,8 @@ func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 func (c *conn) frameLimit() uint32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.sessions {
-		if s.valid {
+	for _, h := range c.sessions {
+		if h.valid {
 			return maxFrame
 		}
 	}
@@ -184,9 +182,11 @@ func (c *conn) admit(ctx context.Context, frame []byte) (*chain, error) {
 			return nil, errProtocol("a TRANSFORM_HEADER that ends early")
 		}
 		// [MS-SMB2] 3.3.5.2.1.1: whoever cannot be deciphered is cut off.
-		if sealed = c.session(id); sealed == nil || sealed.cipher == nil {
+		h, valid := c.channel(id)
+		if !valid || h.s.cipher == nil {
 			return nil, errProtocol(fmt.Sprintf("encrypted for session %#x, which has no key", id))
 		}
+		sealed = h.s
 		plain, err := sealed.cipher.Open(make([]byte, 0, len(frame)), frame)
 		if err != nil {
 			return nil, errProtocol(err.Error())
@@ -228,11 +228,11 @@ func (c *conn) admit(ctx context.Context, frame []byte) (*chain, error) {
 			return nil, errProtocol("a request before NEGOTIATE")
 		}
 		ch.requests = append(ch.requests, r)
+		ch.alone = ch.alone || r.Command == smb2.Negotiate || r.Command == smb2.SessionSetup
 	}
 	if len(ch.requests) == 0 {
 		return nil, nil
 	}
-	ch.first = ch.requests[0].Command
 	c.mu.Lock()
 	for _, r := range ch.requests {
 		r.ctx(ctx)
@@ -244,7 +244,7 @@ func (c *conn) admit(ctx context.Context, frame []byte) (*chain, error) {
 
 // cancel is CANCEL, [MS-SMB2] 3.3.5.16: it names a request and gets no answer of its own.
 func (c *conn) cancel(r *request) {
-	if s := c.session(r.SessionID); s != nil && r.chain.sealed == nil && s.signer != nil && r.Flags&smb2.FlagSigned != 0 && !s.signer.Verify(r.msg) {
+	if h, valid := c.channel(r.SessionID); valid && r.chain.sealed == nil && h.signer != nil && r.Flags&smb2.FlagSigned != 0 && !h.signer.Verify(r.msg) {
 		return
 	}
 	c.mu.Lock()
@@ -269,14 +269,8 @@ func (c *conn) forget(r *request) {
 	r.stop(nil)
 }
 
-func (c *conn) session(id uint64) *session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sessions[id]
-}
-
 // write sends one frame, encrypted if by is not nil. A client that does not read is cut off.
-func (c *conn) write(msg []byte, by *session) {
+func (c *conn) write(msg []byte, by *session) error {
 	if by != nil && by.cipher != nil {
 		msg = by.cipher.Seal(make([]byte, 0, len(msg)+seal.TransformSize+16), msg)
 	}
@@ -286,9 +280,11 @@ func (c *conn) write(msg []byte, by *session) {
 	defer c.send.Unlock()
 	c.nc.SetWriteDeadline(time.Now().Add(sendTime))
 	bufs := net.Buffers{head, msg}
-	if _, err := bufs.WriteTo(c.nc); err != nil {
+	_, err := bufs.WriteTo(c.nc)
+	if err != nil {
 		c.nc.Close()
 	}
+	return err
 }
 
 // sendBreaks sends notifications one after the other, so that nobody at the counter waits for a slow client.

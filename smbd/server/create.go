@@ -84,7 +84,7 @@ func createPipe(r *request, q *smb2.CreateRequest) (reply, error) {
 }
 
 func newOpen(r *request) *open {
-	return &open{session: r.session, tree: r.tree, users: map[*request]struct{}{}, ended: make(chan struct{}), announced: make(chan struct{})}
+	return &open{session: r.session, conn: r.chain.c, tree: r.tree, users: map[*request]struct{}{}, ended: make(chan struct{}), announced: make(chan struct{})}
 }
 
 // once looks, opens and asks one time.
@@ -177,7 +177,7 @@ func (c *creation) ask(ctx context.Context) error {
 	req := lock.OpenRequest{
 		Open: o.number, Key: key, Owner: o.owner, Directory: o.directory, Access: counterAccess(c.access), Share: counterShare(c.q.ShareAccess),
 		Overwrite: !c.made && c.overwrites(), DeleteOnClose: c.q.CreateOptions&smb2.FileDeleteOnClose != 0,
-		Path: o.path, User: c.s.user.Name,
+		Path: o.path, User: c.s.who(),
 	}
 	c.cache(o, &req)
 	c.o = o

@@ -120,10 +120,10 @@ func (c *creation) openExisting() (err error) {
 
 // reopen turns the place into a descriptor that carries the rights; the kernel refuses them.
 func (c *creation) reopen() error {
-	if c.access&smb2.Delete != 0 && !mayDelete(c.at, c.info, c.s.cred) {
+	if c.access&smb2.Delete != 0 && !mayDelete(c.at, c.info, c.s.cred()) {
 		return ntstatus.AccessDenied
 	}
-	owner := c.s.cred.UID == 0 || c.s.cred.UID == c.info.uid
+	owner := c.s.cred().UID == 0 || c.s.cred().UID == c.info.uid
 	if c.access&(smb2.WriteDAC|smb2.WriteOwner) != 0 && !owner {
 		return ntstatus.AccessDenied
 	}
@@ -192,7 +192,7 @@ func (c *creation) maximal() smb2.AccessMask {
 		if export.MayAccess(fd, unix.X_OK) == nil {
 			a |= smb2.FileExecute
 		}
-		owner := c.s.cred.UID == 0 || c.s.cred.UID == c.info.uid
+		owner := c.s.cred().UID == 0 || c.s.cred().UID == c.info.uid
 		if export.MayAccess(fd, unix.W_OK) == nil {
 			a |= smb2.FileWriteAttributes | smb2.FileWriteEA
 			if c.info.isDir() {
@@ -204,7 +204,7 @@ func (c *creation) maximal() smb2.AccessMask {
 		if owner {
 			a |= smb2.WriteDAC | smb2.WriteOwner | smb2.FileWriteAttributes | smb2.FileWriteEA
 		}
-		if mayDelete(c.at, c.info, c.s.cred) {
+		if mayDelete(c.at, c.info, c.s.cred()) {
 			a |= smb2.Delete
 		}
 		return nil
@@ -215,7 +215,7 @@ func (c *creation) maximal() smb2.AccessMask {
 // changeDir announces that a name in a directory comes, goes or changes, which breaks the leases on the directory but the one with the
 // parent key that the client gave. done ends it.
 func (s *session) changeDir(ctx context.Context, r *request, dir lock.Key, parent lock.GUID) (done func(changed bool), err error) {
-	owner := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.c.client}, Session: s.id}
+	owner := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.client()}, Session: s.id}
 	res, done, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: dir, Owner: owner, ParentKey: parent, Op: lock.OpChangeDir}, s.s.hold, r.pend)
 	if err != nil {
 		return done, err

@@ -109,34 +109,53 @@ func (r *request) admit() error {
 		if r.tree.share.encrypt && ch.sealed == nil {
 			return ntstatus.AccessDenied
 		}
+		if r.Command == smb2.Create && !r.tree.share.admits(r.session) {
+			return ntstatus.AccessDenied // the session went over to another user
+		}
 	}
 	return r.admitCharge()
 }
 
+// admitSession finds the request's session among those of its connection. A SESSION_SETUP may name one of another connection, to be bound
+// to it, and is then signed by the session's key. [MS-SMB2] 3.3.5.2.4, 3.3.5.2.9.
 func (r *request) admitSession(needed bool) error {
-	ch := r.chain
-	s := ch.c.session(r.SessionID)
-	if s == nil || needed && !s.valid {
-		if !needed && r.Command != smb2.SessionSetup {
+	ch, setup := r.chain, r.Command == smb2.SessionSetup
+	h, valid := ch.c.channel(r.SessionID)
+	var s *session
+	switch {
+	case h != nil:
+		s = h.s
+	case setup:
+		s = ch.c.s.session(r.SessionID)
+	}
+	if s == nil || needed && !valid {
+		if !needed && !setup {
 			return nil // ECHO needs none
 		}
 		return ntstatus.UserSessionDeleted
 	}
-	if ch.sealed != nil && ch.sealed != s {
-		return ntstatus.AccessDenied // encrypted with another session's key
+	signer, stands := s.signer, s.valid.Load()
+	if !stands {
+		signer = nil
+	} else if valid {
+		signer = h.signer
 	}
-	if ch.sealed == nil && r.Flags&smb2.FlagSigned != 0 && s.signer != nil {
-		if !s.signer.Verify(r.msg) {
-			ch.c.log.Warn("bad signature", "command", r.Command, "user", s.user.Name)
+	switch {
+	case ch.sealed != nil:
+		if ch.sealed != s {
+			return ntstatus.AccessDenied // encrypted with another session's key
+		}
+	case s.encrypt && !setup:
+		return ntstatus.AccessDenied
+	case r.Flags&smb2.FlagSigned != 0 && signer != nil:
+		if !signer.Verify(r.msg) {
+			ch.c.log.Warn("bad signature", "command", r.Command, "user", s.who())
 			return ntstatus.AccessDenied
 		}
-	} else if ch.sealed == nil && s.valid && s.signer != nil && r.Command != smb2.SessionSetup && (s.encrypt || s.signingRequired) {
+	case stands && signer != nil && h != nil && (s.encrypt || s.signingRequired):
 		return ntstatus.AccessDenied
 	}
-	if ch.sealed == nil && s.encrypt && r.Command != smb2.SessionSetup {
-		return ntstatus.AccessDenied
-	}
-	r.session = s
+	r.session, r.channel = s, h
 	return nil
 }
 

@@ -295,17 +295,16 @@ func (s *served) dial(t testing.TB, d smb2.Dialect) *peer {
 // logon makes a session for alice, and connects to the share.
 func (p *peer) logon() *peer {
 	p.t.Helper()
-	s, err := p.conn.newSession()
+	h, err := p.conn.newSession()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	s.user.Name, s.cred.UID, s.cred.GID = "alice", uint32(os.Getuid()), uint32(os.Getgid())
-	p.conn.mu.Lock()
-	s.valid, s.standing = true, "alice"
-	p.conn.mu.Unlock()
+	alice, _ := users{}.Lookup("alice")
+	h.s.identity.Store(newIdentity(alice, false))
+	h.s.valid.Store(true)
+	h.stand()
 	p.nc.SetDeadline(time.Now().Add(30 * time.Second))
-	p.conn.nc.SetReadDeadline(time.Time{})
-	p.h.SessionID = s.id
+	p.h.SessionID = h.s.id
 	var a smb2.TreeConnectResponse
 	p.h.TreeID = p.do(smb2.TreeConnect, &smb2.TreeConnectRequest{Path: `\\gateway\SHARE`}, &a).TreeID
 	return p

@@ -92,6 +92,6 @@ func (o *open) lockRequest(l smb2.LockElement) lock.LockRequest {
 	o.mu.Lock()
 	path := o.path
 	o.mu.Unlock()
-	return lock.LockRequest{Key: o.key, Owner: o.owner, Open: o.number, Offset: l.Offset, Length: l.Length, Path: path, User: o.session.user.Name,
+	return lock.LockRequest{Key: o.key, Owner: o.owner, Open: o.number, Offset: l.Offset, Length: l.Length, Path: path, User: o.session.who(),
 		Exclusive: l.Flags&smb2.LockFlagExclusiveLock != 0, Try: l.Flags&smb2.LockFlagFailImmediately != 0}
 }

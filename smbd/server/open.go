@@ -17,6 +17,7 @@ type open struct {
 	number  uint64 // its name at the counter
 	owner   lock.Owner
 	session *session
+	conn    *conn // it was made on; notifications prefer it
 	tree    *tree
 	vol     *volume
 	pipe    *rpc.Pipe // IPC$: then nothing of the rest
@@ -119,10 +120,10 @@ func (o *open) close(ctx context.Context) {
 func (o *open) release(ctx context.Context) {
 	res, err := o.session.s.locks.Close(ctx, lock.CloseRequest{Open: o.number})
 	if err != nil {
-		o.session.c.log.Warn("close not told to the gateway", "path", o.path, "err", err)
+		o.session.log.Warn("close not told to the gateway", "path", o.path, "err", err)
 	} else if res.Delete {
 		if err := o.remove(ctx); err != nil {
-			o.session.c.log.Warn("delete on close", "path", o.path, "err", err)
+			o.session.log.Warn("delete on close", "path", o.path, "err", err)
 		}
 	}
 	o.scan.close()

@@ -26,8 +26,12 @@ func (s *Server) broken(b lock.Break) {
 		s.log.Debug("break of an open that is gone", "file", b.Key)
 		return
 	}
-	c := o.session.c
-	c.notify(func() {
+	routes := o.session.routes(o.conn)
+	if len(routes) == 0 {
+		s.log.Debug("break of an open whose client is away", "file", b.Key)
+		return
+	}
+	routes[0].notify(func() {
 		t := time.NewTimer(announceTime)
 		defer t.Stop()
 		select {
@@ -35,11 +39,15 @@ func (s *Server) broken(b lock.Break) {
 		case <-o.ended:
 		case <-t.C:
 		}
-		c.sendBreak(o, b)
+		for _, c := range routes {
+			if o.sendBreak(c, b) == nil {
+				return
+			}
+		}
 	})
 }
 
-func (c *conn) sendBreak(o *open, b lock.Break) {
+func (o *open) sendBreak(c *conn, b lock.Break) error {
 	h := smb2.Header{Command: smb2.OplockBreak, Flags: smb2.FlagServerToRedir, MessageID: smb2.BreakMessageID}
 	msg := h.Append(make([]byte, 0, smb2.HeaderSize+44))
 	if b.Kind == lock.Oplock {
@@ -59,7 +67,7 @@ func (c *conn) sendBreak(o *open, b lock.Break) {
 	if o.session.encrypt || o.tree.share.encrypt {
 		by = o.session
 	}
-	c.write(msg, by)
+	return c.write(msg, by)
 }
 
 func oplockBreak(ctx context.Context, r *request) (reply, error) {

@@ -60,7 +60,7 @@ func (o *open) target(ctx context.Context, r *request, name string, replace bool
 		return fail(ntstatus.AccessDenied)
 	}
 	s := r.session
-	res, end, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: key, Owner: lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.c.client}, Session: s.id},
+	res, end, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: key, Owner: lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.client()}, Session: s.id},
 		Op: lock.OpRemove}, s.s.hold, r.pend)
 	if err != nil {
 		return fail(err)

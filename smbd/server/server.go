@@ -143,6 +143,6 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	address := nc.RemoteAddr().String()
 	return &conn{
 		s: s, nc: nc, address: address, log: s.log.With("address", address), credits: newCredits(), breaks: make(chan func(), maxBreaks),
-		sessions: map[uint64]*session{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
+		sessions: map[uint64]*channel{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
 	}
 }

@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dittofs/gateway/export"
 	"dittofs/gateway/ipc"
+	"dittofs/gateway/lock"
 	"dittofs/smbd/auth"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/seal"
@@ -17,38 +21,70 @@ import (
 
 // What a session may cost us. Implementation specific.
 const (
-	maxTrees = 256
-	maxOpens = 16384
+	maxTrees    = 256
+	maxOpens    = 16384
+	maxChannels = 32
 )
 
-// session is a Session, [MS-SMB2] 3.3.1.8. It belongs to one connection: channels are not offered.
+// nobody is as whom an anonymous client acts on the disk.
+const nobody = 65534
+
+// session is a Session, [MS-SMB2] 3.3.1.8. It is reached through its channels, one for each connection that it is bound to.
 //
-//	in progress ──SESSION_SETUP──▶ valid ──LOGOFF, disconnect, PreviousSessionId──▶ ended
+//	in progress ──SESSION_SETUP──▶ valid ──LOGOFF, last channel gone, PreviousSessionId, reauthentication failed──▶ ended
 //	     └──wrong password──▶ ended
 type session struct {
-	id uint64
-	c  *conn
-	s  *Server
+	id    uint64
+	s     *Server
+	log   *slog.Logger
+	first *conn // that made it: its dialect, ciphers and client are the session's
 
-	// Changed by SESSION_SETUP alone, during which the connection reads nothing else.
-	acceptor        *auth.Acceptor // while a logon is under way
-	preauth         seal.Preauth
-	valid           bool
-	user            auth.User
-	cred            export.Cred
-	anonymous       bool
-	signer          seal.Signer // nil: anonymous
-	cipher          seal.Cipher
-	encrypt         bool // everything must be encrypted
+	// Set before valid is.
+	signer          seal.Signer // of the first channel; nil: anonymous
+	cipher          seal.Cipher // all channels share one
+	encrypt         bool        // everything must be encrypted
 	signingRequired bool
 	since           time.Time
-	standing        string // the user's name once valid; guarded by conn.mu for those who come from another connection
+	valid           atomic.Bool
 
-	mu    sync.Mutex // guards the fields below
-	ended bool
-	trees map[uint32]*tree
-	opens map[uint64]*open // by FileId.Volatile
+	identity atomic.Pointer[identity] // changed by reauthentication
+
+	mu       sync.Mutex // guards the fields below
+	ended    bool
+	channels []*channel
+	trees    map[uint32]*tree
+	opens    map[uint64]*open // by FileId.Volatile
 }
+
+// identity is as whom a session acts.
+type identity struct {
+	user      auth.User
+	cred      export.Cred
+	anonymous bool
+}
+
+func newIdentity(u auth.User, anonymous bool) *identity {
+	i := &identity{user: u, cred: export.Cred{UID: u.UID, GID: u.GID, Groups: u.Groups}, anonymous: anonymous}
+	if anonymous {
+		i.cred = export.Cred{UID: nobody, GID: nobody}
+	}
+	return i
+}
+
+// who is the user's name, for people.
+func (s *session) who() string {
+	if i := s.identity.Load(); i.anonymous {
+		return "(anonymous)"
+	} else {
+		return i.user.Name
+	}
+}
+
+// cred is with what rights the session acts on the disk.
+func (s *session) cred() export.Cred { return s.identity.Load().cred }
+
+// client is Session.Connection.ClientGuid.
+func (s *session) client() lock.GUID { return s.first.client }
 
 // random returns a number that nobody can guess, for ids that name what a client holds.
 func random() uint64 {
@@ -57,51 +93,55 @@ func random() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// newSession registers a session that is still in progress.
-func (c *conn) newSession() (*session, error) {
-	s := &session{c: c, s: c.s, preauth: c.preauth, trees: map[uint32]*tree{}, opens: map[uint64]*open{}}
+// newSession registers a session that is still in progress, and its first channel.
+func (c *conn) newSession() (*channel, error) {
+	s := &session{s: c.s, first: c, log: c.log, trees: map[uint32]*tree{}, opens: map[uint64]*open{}}
+	s.identity.Store(&identity{})
 	c.s.mu.Lock()
 	for s.id == 0 || c.s.sessions[s.id] != nil {
-		s.id = random() &^ (0xFFFF << 48) // some clients keep it in a double
+		s.id = uint64(uint32(random())) // some clients keep 32 bits of it
 	}
 	c.s.sessions[s.id] = s
 	c.s.mu.Unlock()
-	c.mu.Lock()
-	full := len(c.sessions) >= maxSessions
-	if !full {
-		c.sessions[s.id] = s
-	}
-	c.mu.Unlock()
-	if full {
+	h, err := c.newChannel(s)
+	if err != nil {
 		c.s.forget(s)
-		return nil, ntstatus.InsufficientResources
+		return nil, err
 	}
-	return s, nil
+	return h, nil
 }
 
-// leave takes the session from its connection and ends it.
-func (s *session) leave(ctx context.Context) {
-	s.c.mu.Lock()
-	delete(s.c.sessions, s.id)
-	none := len(s.c.sessions) == 0
-	s.c.mu.Unlock()
-	s.end(ctx)
-	if none && s.valid {
-		s.c.nc.SetReadDeadline(time.Now().Add(idleTime))
-	}
+// session finds a session on whatever connection.
+func (s *Server) session(id uint64) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id]
 }
 
-// end closes all that is open. [MS-SMB2] 3.3.5.6.
+// forget takes a session out of the table of all sessions.
+func (s *Server) forget(old *session) {
+	s.mu.Lock()
+	if s.sessions[old.id] == old {
+		delete(s.sessions, old.id)
+	}
+	s.mu.Unlock()
+}
+
+// end takes the session from its connections and closes all that is open. [MS-SMB2] 3.3.5.6.
 func (s *session) end(ctx context.Context) {
 	s.mu.Lock()
 	again := s.ended
 	s.ended = true
+	channels := slices.Clone(s.channels)
 	opens := make([]*open, 0, len(s.opens))
 	for _, o := range s.opens {
 		opens = append(opens, o)
 	}
 	clear(s.trees)
 	s.mu.Unlock()
+	for _, h := range channels {
+		h.c.drop(h)
+	}
 	if again {
 		return
 	}
@@ -109,7 +149,7 @@ func (s *session) end(ctx context.Context) {
 	for _, o := range opens {
 		o.close(ctx)
 	}
-	if s.valid {
+	if s.valid.Load() {
 		s.report(ctx, true)
 	}
 }
@@ -119,19 +159,29 @@ func (s *session) report(ctx context.Context, ended bool) {
 	if s.s.cfg.Report == nil {
 		return
 	}
-	r := ipc.Session{ID: s.id, User: s.user.Name, Address: s.c.address, Dialect: s.c.dialect.String(), Signed: s.signer != nil,
+	r := ipc.Session{ID: s.id, User: s.who(), Address: s.first.address, Dialect: s.first.dialect.String(), Signed: s.signer != nil,
 		Encrypted: s.encrypt && s.cipher != nil, Since: s.since}
-	if s.anonymous {
-		r.User = "(anonymous)"
-	}
 	s.mu.Lock()
+	if len(s.channels) > 0 {
+		r.Address = s.channels[0].c.address
+	}
 	for _, t := range s.trees {
 		r.Share = append(r.Share, t.share.name)
 	}
 	s.mu.Unlock()
 	if err := s.s.cfg.Report(ctx, r, ended); err != nil {
-		s.c.log.Debug("session not reported", "err", err)
+		s.log.Debug("session not reported", "err", err)
 	}
+}
+
+func (s *session) flags() (f smb2.SessionFlags) {
+	if s.identity.Load().anonymous {
+		f |= smb2.SessionFlagIsNull
+	}
+	if s.encrypt {
+		f |= smb2.SessionFlagEncryptData
+	}
+	return f
 }
 
 func (s *session) tree(id uint32) *tree {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"dittofs/gateway/export"
 	"dittofs/smbd/auth"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/seal"
@@ -20,76 +19,95 @@ func sessionSetup(ctx context.Context, r *request) (reply, error) {
 	if err := parse(&q, r); err != nil {
 		return nil, err
 	}
-	if q.Flags&smb2.SessionSetupFlagBinding != 0 {
-		return nil, ntstatus.RequestNotAccepted // no MULTI_CHANNEL, [MS-SMB2] 3.3.5.5 step 4
-	}
 	if c.s.cfg.Settings.SMB.Encryption == "required" && c.cipher == 0 {
 		return nil, ntstatus.AccessDenied
 	}
-	s := r.session
-	if s == nil {
-		var err error
-		if s, err = c.newSession(); err != nil {
+	binding := q.Flags&smb2.SessionSetupFlagBinding != 0
+	switch {
+	case binding:
+		if err := r.mayBind(); err != nil {
 			return nil, err
 		}
-		r.session, r.SessionID = s, s.id
+	case r.SessionID == 0:
+		h, err := c.newSession()
+		if err != nil {
+			return nil, err
+		}
+		r.channel, r.session, r.SessionID = h, h.s, h.s.id
+	case r.channel == nil:
+		r.session = nil // it belongs to other connections, and answers nobody here
+		return nil, ntstatus.UserSessionDeleted
 	}
-	if !s.valid {
-		s.preauth.Update(r.msg)
+	h := r.channel
+	if !h.valid {
+		h.preauth.Update(r.msg)
 	}
-	if s.acceptor == nil {
-		s.acceptor = auth.NewAcceptor(c.s.authConfig())
+	if h.acceptor == nil {
+		h.acceptor = auth.NewAcceptor(c.s.authConfig())
 	}
-	token, done, err := s.acceptor.Accept(q.SecurityBuffer)
+	token, done, err := h.acceptor.Accept(q.SecurityBuffer)
 	if err != nil {
-		return nil, s.refuse(ctx, err)
+		return nil, h.refuse(ctx, err)
 	}
 	if !done {
 		return &smb2.SessionSetupResponse{SecurityBuffer: token}, ntstatus.MoreProcessingRequired
 	}
-	if s.valid {
-		return s.again(ctx, token)
+	user, key, anonymous := h.acceptor.Result()
+	h.acceptor = nil
+	who := newIdentity(user, anonymous)
+	switch s := h.s; {
+	case binding:
+		err = h.bind(ctx, who, key)
+	case h.valid:
+		err = s.again(who)
+	default:
+		if err = h.admit(&q, who, key); err != nil {
+			h.leave(ctx)
+		} else if q.PreviousSessionID != 0 && q.PreviousSessionID != s.id {
+			c.s.supersede(ctx, q.PreviousSessionID, s)
+		}
 	}
-	if err := s.admit(&q); err != nil {
-		s.leave(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if q.PreviousSessionID != 0 && q.PreviousSessionID != s.id {
-		c.s.supersede(ctx, q.PreviousSessionID, s)
-	}
-	c.nc.SetReadDeadline(time.Time{})
-	c.log.Info("session", "user", s.who(), "id", s.id, "dialect", c.describe(), "encrypted", s.encrypt)
-	s.report(ctx, false)
-	return &smb2.SessionSetupResponse{SessionFlags: s.flags(), SecurityBuffer: token}, nil
+	h.s.report(ctx, false)
+	return &smb2.SessionSetupResponse{SessionFlags: h.s.flags(), SecurityBuffer: token}, nil
 }
 
-// refuse ends a logon that failed: the client learns STATUS_LOGON_FAILURE, the administrator why.
-func (s *session) refuse(ctx context.Context, err error) error {
-	s.acceptor = nil
-	user, reason := "", err.Error()
+// refuse ends a logon that failed: the client learns STATUS_LOGON_FAILURE, the administrator why. A session that does not prove again
+// who it is ends, but not because one more connection wants to be bound to it.
+func (h *channel) refuse(ctx context.Context, err error) error {
+	h.acceptor = nil
+	st, user, reason := ntstatus.LogonFailure, "", err.Error()
 	var e *auth.Error
 	if errors.As(err, &e) {
 		user = e.User
+		if e.Reason == auth.Malformed {
+			st = ntstatus.InvalidParameter
+		}
 	}
-	s.c.log.Warn("logon refused", "user", user, "reason", reason)
-	s.s.metrics.refused.Inc()
-	s.leave(ctx)
-	return ntstatus.LogonFailure
+	h.c.log.Warn("logon refused", "user", user, "reason", reason)
+	h.c.s.metrics.refused.Inc()
+	if h.valid {
+		h.s.end(ctx)
+	} else {
+		h.leave(ctx)
+	}
+	return st
 }
 
 // admit makes the session valid: keys, and as whom it acts. [MS-SMB2] 3.3.5.5.3.
-func (s *session) admit(q *smb2.SessionSetupRequest) error {
-	c := s.c
-	user, key, anonymous := s.acceptor.Result()
-	s.acceptor = nil
-	s.user, s.anonymous, s.since = user, anonymous, time.Now()
-	s.cred = export.Cred{UID: user.UID, GID: user.GID, Groups: user.Groups}
-	if !anonymous {
-		keys := seal.Derive(uint16(c.dialect), c.cipher, key, &s.preauth)
+func (h *channel) admit(q *smb2.SessionSetupRequest, who *identity, key []byte) error {
+	s, c := h.s, h.c
+	s.identity.Store(who)
+	s.since = time.Now()
+	if !who.anonymous {
+		keys := seal.Derive(uint16(c.dialect), c.cipher, key, &h.preauth)
 		var err error
 		if s.signer, err = seal.NewSigner(c.signing, keys.Signing); err != nil {
 			return err
 		}
+		h.signer = s.signer
 		if c.cipher != 0 {
 			if s.cipher, err = seal.NewCipher(c.cipher, keys.Encrypt, keys.Decrypt, s.id); err != nil {
 				return err
@@ -99,54 +117,34 @@ func (s *session) admit(q *smb2.SessionSetupRequest) error {
 		}
 		s.signingRequired = (c.s.securityMode()|c.clientMode|q.SecurityMode)&smb2.SigningRequired != 0
 	}
-	c.mu.Lock()
-	s.valid, s.standing = true, user.Name
-	c.mu.Unlock()
+	s.valid.Store(true)
+	h.stand()
+	c.log.Info("session", "user", s.who(), "id", s.id, "dialect", c.describe(), "encrypted", s.encrypt)
 	return nil
 }
 
-// again is reauthentication of a valid session: the same user proves to be there; keys stay. [MS-SMB2] 3.3.5.5.2.
-func (s *session) again(ctx context.Context, token []byte) (reply, error) {
-	user, _, anonymous := s.acceptor.Result()
-	s.acceptor = nil
-	if anonymous != s.anonymous || user.Name != s.user.Name {
-		s.c.log.Warn("logon refused", "user", user.Name, "reason", "another user than the session's", "session", s.who())
-		s.leave(ctx)
-		return nil, ntstatus.LogonFailure
+// again is reauthentication of a valid session: from now on it acts as the new user. Keys, trees and opens stay. [MS-SMB2] 3.3.5.5.2.
+func (s *session) again(who *identity) error {
+	if s.signer == nil && !who.anonymous {
+		return ntstatus.NotSupported // an anonymous session has no keys, and so cannot become a user's
 	}
-	return &smb2.SessionSetupResponse{SessionFlags: s.flags(), SecurityBuffer: token}, nil
+	if before := s.identity.Swap(who); before.user.Name != who.user.Name {
+		s.log.Info("session goes over to another user", "id", s.id, "from", before.user.Name, "to", s.who())
+	}
+	return nil
 }
 
-func (s *session) flags() (f smb2.SessionFlags) {
-	if s.anonymous {
-		f |= smb2.SessionFlagIsNull
-	}
-	if s.encrypt {
-		f |= smb2.SessionFlagEncryptData
-	}
-	return f
-}
-
-// who is the user's name, for people.
-func (s *session) who() string {
-	if s.anonymous {
-		return "(anonymous)"
-	}
-	return s.user.Name
-}
-
-// preauth takes a message of the logon into the hash: of NEGOTIATE both, of SESSION_SETUP all but the last response.
-// [MS-SMB2] 3.3.5.4, 3.3.5.5.
-func (r *request) preauth(response []byte, st ntstatus.Status) {
+// preauth is the hash that the response to a message of the logon goes into: of NEGOTIATE both messages do, of SESSION_SETUP all but the
+// last response. [MS-SMB2] 3.3.5.4, 3.3.5.5.
+func (r *request) preauth(st ntstatus.Status) *seal.Preauth {
 	c := r.chain.c
-	if c.dialect != smb2.Dialect311 {
-		return
-	}
 	switch {
+	case c.dialect != smb2.Dialect311:
 	case r.Command == smb2.Negotiate && st == ntstatus.Success:
 		c.preauth.Update(r.msg)
-		c.preauth.Update(response)
-	case r.Command == smb2.SessionSetup && st == ntstatus.MoreProcessingRequired && r.session != nil && !r.session.valid:
-		r.session.preauth.Update(response)
+		return &c.preauth
+	case r.Command == smb2.SessionSetup && st == ntstatus.MoreProcessingRequired && r.channel != nil && !r.channel.valid:
+		return &r.channel.preauth
 	}
+	return nil
 }

@@ -34,7 +34,7 @@ type volume struct {
 // as runs f with the session's rights on the disk.
 func (s *session) as(v *volume, f func() error) error {
 	defer runtime.KeepAlive(v)
-	return export.As(s.cred, f)
+	return export.As(s.cred(), f)
 }
 
 // tree is a TreeConnect, [MS-SMB2] 3.3.1.9.
@@ -61,10 +61,11 @@ func (h *share) admits(s *session) bool {
 	if h.ipc {
 		return true
 	}
-	if s.anonymous {
+	i := s.identity.Load()
+	if i.anonymous {
 		return false
 	}
-	return len(h.config.Users) == 0 || slices.ContainsFunc(h.config.Users, func(u string) bool { return strings.EqualFold(u, s.user.Name) })
+	return len(h.config.Users) == 0 || slices.ContainsFunc(h.config.Users, func(u string) bool { return strings.EqualFold(u, i.user.Name) })
 }
 
 // SetTree brings the tree of a share, or with nil takes it away. root becomes the Server's.

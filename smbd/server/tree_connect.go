@@ -29,7 +29,7 @@ func treeConnect(ctx context.Context, r *request) (reply, error) {
 	case h == nil:
 		return nil, ntstatus.BadNetworkName
 	case !h.admits(s):
-		s.c.log.Warn("share refused", "share", h.name, "user", s.who())
+		s.log.Warn("share refused", "share", h.name, "user", s.who())
 		return nil, ntstatus.AccessDenied
 	case h.encrypt && s.cipher == nil:
 		return nil, ntstatus.AccessDenied // [MS-SMB2] 3.3.5.7: EncryptData and a client that cannot

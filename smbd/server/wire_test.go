@@ -164,8 +164,8 @@ func TestWithoutSession(t *testing.T) {
 	p.h.SessionID = 4711
 	p.fails(ntstatus.UserSessionDeleted, smb2.SessionSetup, &smb2.SessionSetupRequest{})
 	p.h.SessionID = 0
-	p.fails(ntstatus.RequestNotAccepted, smb2.SessionSetup, &smb2.SessionSetupRequest{Flags: smb2.SessionSetupFlagBinding})
-	p.fails(ntstatus.LogonFailure, smb2.SessionSetup, &smb2.SessionSetupRequest{SecurityBuffer: []byte("noise")})
+	p.fails(ntstatus.InvalidParameter, smb2.SessionSetup, &smb2.SessionSetupRequest{Flags: smb2.SessionSetupFlagBinding})
+	p.fails(ntstatus.InvalidParameter, smb2.SessionSetup, &smb2.SessionSetupRequest{SecurityBuffer: []byte("noise")})
 	p.logon()
 	p.h.TreeID++
 	p.fails(ntstatus.NetworkNameDeleted, smb2.Create, opening("f", smb2.FileOpenIf))
