@@ -2,6 +2,9 @@ package lock
 
 // Access is what an open may do with the file, [MS-FSA] 2.1.5.1.2.2. Doors map their own masks onto these six bits; an open that has none
 // of them (attributes, SYNCHRONIZE) meets neither share modes nor leases, one that has only Other meets no share mode.
+//
+// A named stream has a key of its own. Whoever opens one holds the file that it belongs to by a second open, with Stream alone: it keeps
+// the file from being removed for good, may deny that it is opened for deletion, and touches neither its data nor its leases.
 type Access uint8
 
 // Access bits.
@@ -11,9 +14,10 @@ const (
 	Append
 	Execute
 	Delete
-	Other // security descriptor, extended attributes, children's names
+	Other  // security descriptor, extended attributes, children's names
+	Stream // holds the file for one of its named streams
 
-	touches = Read | Write | Append | Execute | Delete // what share modes look at
+	touches = Read | Write | Append | Execute | Delete | Stream // what share modes look at
 )
 
 // Share says what an open lets others do, [MS-FSA] Open.Mode's ShareAccess.

@@ -198,7 +198,7 @@ func (r *OpenRequest) costs() cost {
 	switch {
 	case r.Overwrite || r.localWriter():
 		return cost{gone: W}
-	case r.Access != 0:
+	case r.Access&^Stream != 0:
 		return cost{leaves: allRights &^ W, gone: W}
 	}
 	return cost{leaves: allRights}
@@ -213,7 +213,7 @@ func (t *Table) most(own *lease, self ID, kind CacheKind) Rights {
 	c := allRights
 	for _, o := range t.opens {
 		switch {
-		case o.id == self || own != nil && o.lease == own || o.r.Access == 0:
+		case o.id == self || own != nil && o.lease == own || o.r.Access&^Stream == 0:
 		case o.r.localWriter():
 			return 0
 		default:

@@ -157,7 +157,7 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 			}
 		}
 	}
-	if late && r.Access != 0 {
+	if late && r.Access&^Stream != 0 {
 		for _, l := range append([]*lease(nil), t.leases...) {
 			if l != o.lease {
 				t.demand(l, r.costs().leaves)

@@ -51,6 +51,14 @@ func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
 			return Stale, nil
 		}
 	}
+	if r.Op == OpRename {
+		// The file of an open stream keeps its name, [MS-FSA] 2.1.5.15.11.
+		for _, o := range t.opens {
+			if o.r.Access&Stream != 0 && o.id != under && r.Owner.Client.Door == SMB {
+				return SharingDenied, o.holder()
+			}
+		}
+	}
 	own := t.leaseOf(under)
 	door := r.Owner.Client.Door
 	if needs := r.Op.access().needs(); r.Open == 0 && needs != 0 && !(needs == ShareDelete && t.Rules.UnlinkUnix && door != SMB) {
