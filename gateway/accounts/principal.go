@@ -44,7 +44,7 @@ type answer struct {
 
 // Account finds the account of a principal. Only names of one component have one: services and hosts are nobody.
 func (p *Principals) Account(ctx context.Context, name []string, realm string) (Account, bool) {
-	if len(name) != 1 || !slices.Contains(p.Realms(), realm) || !accountName(name[0]) {
+	if !p.Ours(name, realm) {
 		return Account{}, false
 	}
 	now := time.Now()
@@ -66,6 +66,11 @@ func (p *Principals) Account(ctx context.Context, name []string, realm string) (
 	}
 	p.known[name[0]] = a
 	return a.account, a.ok
+}
+
+// Ours reports whether a principal could have an account here.
+func (p *Principals) Ours(name []string, realm string) bool {
+	return len(name) == 1 && slices.Contains(p.Realms(), realm) && accountName(name[0])
 }
 
 // accountName: what cannot be an account's name; digits alone would be taken for a uid.

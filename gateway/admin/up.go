@@ -43,6 +43,7 @@ func upCommand() *cli.Command {
 			&cli.StringFlag{Name: "squash", Usage: "root, all or none", Value: "root"},
 			&cli.StringFlag{Name: "keytab", Usage: "`FILE` with the keys of nfs/HOST and cifs/HOST", Value: d.Kerberos.Keytab},
 			&cli.StringSliceFlag{Name: "sec", Usage: "NFS security flavors: sys, krb5, krb5i, krb5p (default: sys)"},
+			&cli.BoolFlag{Name: "no-ntlm", Usage: "SMB users come in by Kerberos only"},
 			&cli.StringFlag{Name: "log-level", Value: d.LogLevel},
 			port("nfs", d.Ports.NFS), port("mount", d.Ports.Mount), port("nlm", d.Ports.NLM), port("nsm", d.Ports.NSM),
 			port("smb", d.Ports.SMB), port("metrics", d.Ports.Metrics),
@@ -165,6 +166,7 @@ func upConfig(c *cli.Context) (*config.Config, error) {
 	cfg.Exports = []config.Export{{Path: dir, Name: filepath.Base(dir), Squash: c.String("squash"), AnonUID: 65534, AnonGID: 65534,
 		Sec: c.StringSlice("sec")}}
 	cfg.Kerberos.Keytab = c.String("keytab")
+	cfg.SMB.NTLM = !c.Bool("no-ntlm")
 	return cfg, cfg.Check("up")
 }
 

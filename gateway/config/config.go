@@ -54,6 +54,7 @@ type SMB struct {
 	ServerName   string   `toml:"server_name" comment:"NetBIOS-style name shown to clients; empty: the host's name"`
 	Signing      string   `toml:"signing" comment:"required or optional"`
 	Encryption   string   `toml:"encryption" comment:"off; enabled: for clients and shares that ask for it; desired: for every client that can; required"`
+	NTLM         bool     `toml:"ntlm" comment:"let users in by NTLMv2 and their password in the file of users; false: by Kerberos only"`
 	MinDialect   string   `toml:"min_dialect" comment:"2.0.2, 2.1, 3.0, 3.0.2 or 3.1.1"`
 	BreakTimeout Duration `toml:"break_timeout" comment:"how long a lease break waits for its acknowledgement"`
 }
@@ -117,7 +118,7 @@ func Default() *Config {
 		State: "/var/lib/dittofs", Run: "/run/dittofs", LogLevel: "info",
 		Ports:    Ports{NFS: 2049, Mount: 20048, NLM: 32803, NSM: 32765, SMB: 445, Metrics: 9445},
 		NFS:      NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute)},
-		SMB:      SMB{Signing: "required", Encryption: "enabled", MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second)},
+		SMB:      SMB{Signing: "required", Encryption: "enabled", NTLM: true, MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second)},
 		Kerberos: Kerberos{Keytab: "/etc/krb5.keytab"},
 		Lock: Lock{Grace: Duration(45 * time.Second), RangesPerFile: 1000, RangesPerClient: 10000, Ranges: 100000,
 			WaitersPerFile: 100, UnlinkOpen: "deny", BrlRead: "deny"},

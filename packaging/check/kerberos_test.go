@@ -256,3 +256,45 @@ func TestNFSKerberos(t *testing.T) {
 		t.Errorf("AUTH_SYS where only Kerberos may come in: %d", st)
 	}
 }
+
+// smbclient comes in with a ticket: as its account, with each encryption type, signed and sealed; and with a password only where that is let.
+func TestSMBKerberos(t *testing.T) {
+	k := newKDC(t)
+	dir := tree(t)
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("only for daemon"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	os.Chown(secret, 1, 1)
+	g := up(t, dir, "--keytab", k.keytab(), "--no-ntlm")
+	_, port, _ := net.SplitHostPort(g.Ready["smb"])
+	smbclient := func(env []string, commands string, more ...string) (string, error) {
+		cmd := exec.Command("smbclient", append([]string{"//" + kerberized + "/share", "-I", "127.0.0.1", "-p", port, "-c", commands}, more...)...)
+		cmd.Env = env
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	for _, etype := range []string{"aes128-cts-hmac-sha1-96", "aes256-cts-hmac-sha1-96", "aes128-cts-hmac-sha256-128", "aes256-cts-hmac-sha384-192"} {
+		env := k.login("daemon", etype)
+		for _, protection := range []string{"sign", "encrypt"} {
+			copied := filepath.Join(t.TempDir(), "copy")
+			out, err := smbclient(env, "get secret "+copied, "--use-kerberos=required", "--client-protection="+protection)
+			b, _ := os.ReadFile(copied)
+			if err != nil || string(b) != "only for daemon" {
+				t.Errorf("%s, %s: %v, %q\n%s", etype, protection, err, b, out)
+			}
+		}
+	}
+	if s := g.dittofs("session", "list"); strings.Contains(s, "daemon") {
+		t.Errorf("a session that ended is listed:\n%s", s)
+	}
+	if out, err := smbclient(k.login("no-account-here", "aes256-cts-hmac-sha1-96"), "ls", "--use-kerberos=required"); err == nil || !strings.Contains(out, "LOGON_FAILURE") {
+		t.Errorf("a principal without an account: %v\n%s", err, out)
+	}
+	if out, err := smbclient(os.Environ(), "ls", "-U", smbUser+"%"+smbPassword, "--use-kerberos=off"); err == nil {
+		t.Errorf("a password where only tickets are let in:\n%s", out)
+	}
+	if log := g.Log(); !strings.Contains(log, "no-account-here@"+realm) {
+		t.Error("the log does not name the principal that was refused")
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dittofs/gateway/accounts"
+	"dittofs/gateway/krb5"
 	"dittofs/smbd/wire"
 )
 
@@ -31,12 +32,23 @@ type Config struct {
 	Domain     string // empty: ServerName, as a server has that belongs to no domain
 	Users      Users
 	Anonymous  bool // let clients in that name nobody
+	NoNTLM     bool // Kerberos only
+	// Kerberos accepts tickets; nil: Kerberos is not offered. Principal finds whom a principal acts as.
+	Kerberos  *krb5.Acceptor
+	Principal func(name []string, realm string) (User, bool)
 }
 
-// Hint is NEGOTIATE's security blob: a NegTokenInit2 that offers NTLM. [MS-SPNG] 2.2.1.
+// Hint is NEGOTIATE's security blob: a NegTokenInit2 that offers Kerberos, where there is any, and NTLM. [MS-SPNG] 2.2.1.
 func Hint(cfg Config) []byte {
+	var mechs []byte
+	if cfg.Kerberos != nil {
+		mechs = derOIDsKRB5
+	}
+	if !cfg.NoNTLM {
+		mechs = slices.Concat(mechs, derOIDNTLM)
+	}
 	return initialToken(
-		der(tagContext0, der(tagSequence, derOIDNTLM)),
+		der(tagContext0, der(tagSequence, mechs)),
 		der(tagContext3, der(tagSequence, der(tagContext0, der(tagGeneralString, []byte("not_defined_in_RFC4178@please_ignore"))))),
 	)
 }
@@ -44,7 +56,8 @@ func Hint(cfg Config) []byte {
 // Acceptor authenticates one session. It is not for use by several goroutines.
 //
 //	start ──NEGOTIATE──▶ challenged ──AUTHENTICATE──▶ done
-//	  └─other mechanism─▶ chosen ──NEGOTIATE──▶ challenged ──AUTHENTICATE without MIC──▶ checked ──mechListMIC──▶ done
+//	  ├─other mechanism─▶ chosen ──NEGOTIATE──▶ challenged ──AUTHENTICATE without MIC──▶ checked ──mechListMIC──▶ done
+//	  └──AP-REQ──▶ done
 //
 // Any fault leads to failed, where every token is refused.
 type Acceptor struct {
@@ -52,12 +65,15 @@ type Acceptor struct {
 	state state
 
 	spnego  bool   // the tokens are wrapped
+	mech    []byte // the mechanism that was chosen
 	mechs   []byte // MechTypeList as it came, over which mechListMIC goes
-	needMIC bool   // NTLM was not what the client prefers: RFC 4178 §5
+	needMIC bool   // the mechanism is not what the client prefers: RFC 4178 §5
 
 	negotiate []byte // the NEGOTIATE_MESSAGE, for the MIC
 	challenge []byte // the CHALLENGE_MESSAGE, for the MIC
 	flags     uint32 // offered in the challenge
+
+	ticket *krb5.Context // Kerberos
 
 	user      User
 	key       []byte
@@ -101,7 +117,8 @@ func (a *Acceptor) Accept(token []byte) (reply []byte, finished bool, err error)
 	return reply, next == done, nil
 }
 
-// Result is who came in, and the session key of 16 bytes, once Accept said done. An anonymous session has no user.
+// Result is who came in, and the session key, once Accept said done: of 16 bytes, or with Kerberos as long as the ticket's. An anonymous
+// session has no user.
 func (a *Acceptor) Result() (u User, sessionKey []byte, anonymous bool) {
 	if a.state != done {
 		return User{}, nil, false
@@ -111,7 +128,7 @@ func (a *Acceptor) Result() (u User, sessionKey []byte, anonymous bool) {
 
 func (a *Acceptor) step(s state, token []byte) (state, []byte, error) {
 	if s == start {
-		if bytes.HasPrefix(token, []byte(signature)) {
+		if bytes.HasPrefix(token, []byte(signature)) && !a.cfg.NoNTLM {
 			return a.onNegotiate(token)
 		}
 		a.spnego = true
@@ -119,7 +136,7 @@ func (a *Acceptor) step(s state, token []byte) (state, []byte, error) {
 	}
 	var mic []byte
 	if a.spnego {
-		r, err := parseNegTokenResp(token)
+		r, err := parseNegTokenResp(token, a.mech)
 		if err != nil {
 			return failed, nil, err
 		}
@@ -130,6 +147,9 @@ func (a *Acceptor) step(s state, token []byte) (state, []byte, error) {
 	}
 	switch s {
 	case chosen:
+		if a.kerberos() {
+			return a.onTicket(token, mic)
+		}
 		return a.onNegotiate(token)
 	case challenged:
 		return a.onAuthenticate(token, mic)
@@ -138,27 +158,39 @@ func (a *Acceptor) step(s state, token []byte) (state, []byte, error) {
 	}
 }
 
-// onInit chooses NTLM. The optimistic token counts only where NTLM is what the client prefers. RFC 4178 §4.2.1.
+// onInit chooses the first mechanism of the client's that is ours too. The optimistic token counts only where that is what the client
+// prefers. RFC 4178 §4.2.1.
 func (a *Acceptor) onInit(token []byte) (state, []byte, error) {
 	init, err := parseNegTokenInit(token)
 	if err != nil {
 		return failed, nil, err
 	}
-	at := slices.IndexFunc(init.mechs, func(oid []byte) bool { return bytes.Equal(oid, oidNTLM) })
+	at := slices.IndexFunc(init.mechs, a.offers)
 	if at < 0 {
-		return failed, nil, &Error{Reason: NoMechanism, Err: errors.New("the client does not offer NTLM")}
+		return failed, nil, &Error{Reason: NoMechanism, Err: errors.New("the client offers no mechanism of ours")}
 	}
-	a.mechs = bytes.Clone(init.list)
+	a.mech, a.mechs = bytes.Clone(init.mechs[at]), bytes.Clone(init.list)
 	a.needMIC = at > 0
 	if at > 0 || len(init.token) == 0 {
 		st := stateIncomplete
 		if a.needMIC {
 			st = stateRequestMIC
 		}
-		return chosen, negTokenResp{state: st, mech: true}.append(nil), nil
+		return chosen, negTokenResp{state: st, mech: a.mech}.append(nil), nil
+	}
+	if a.kerberos() {
+		return a.onTicket(init.token, init.mic)
 	}
 	return a.onNegotiate(init.token)
 }
+
+func (a *Acceptor) offers(oid []byte) bool {
+	return bytes.Equal(oid, oidNTLM) && !a.cfg.NoNTLM || a.cfg.Kerberos != nil && isKerberos(oid)
+}
+
+func isKerberos(oid []byte) bool { return bytes.Equal(oid, krb5.OID) || bytes.Equal(oid, krb5.OIDMS) }
+
+func (a *Acceptor) kerberos() bool { return isKerberos(a.mech) }
 
 // onNegotiate answers a NEGOTIATE_MESSAGE with a CHALLENGE_MESSAGE. [MS-NLMP] 3.2.5.1.1.
 func (a *Acceptor) onNegotiate(token []byte) (state, []byte, error) {
@@ -186,7 +218,7 @@ func (a *Acceptor) onNegotiate(token []byte) (state, []byte, error) {
 	if !a.spnego {
 		return challenged, a.challenge, nil
 	}
-	return challenged, negTokenResp{state: stateIncomplete, mech: true, token: a.challenge}.append(nil), nil
+	return challenged, negTokenResp{state: stateIncomplete, mech: oidNTLM, token: a.challenge}.append(nil), nil
 }
 
 // onAuthenticate checks an AUTHENTICATE_MESSAGE. [MS-NLMP] 3.2.5.1.2.
@@ -239,7 +271,7 @@ func (a *Acceptor) onAuthenticate(token, mic []byte) (state, []byte, error) {
 	return done, r.append(nil), nil
 }
 
-// onMIC takes the mechListMIC that had not come along with the AUTHENTICATE_MESSAGE.
+// onMIC takes the mechListMIC that had not come along with the mechanism's last token.
 func (a *Acceptor) onMIC(mic []byte) (state, []byte, error) {
 	if !a.verifyMechListMIC(a.flags, mic) {
 		return failed, nil, &Error{Reason: Tampered, User: a.user.Name, Err: errors.New("mechListMIC is wrong")}
@@ -248,6 +280,9 @@ func (a *Acceptor) onMIC(mic []byte) (state, []byte, error) {
 }
 
 func (a *Acceptor) verifyMechListMIC(flags uint32, mic []byte) bool {
+	if a.ticket != nil {
+		return a.ticket.VerifyMIC(a.mechs, mic) == nil
+	}
 	want := mechListMIC(clientToServer, flags, a.key, a.mechs)
 	return subtle.ConstantTimeCompare(mic, want) == 1
 }

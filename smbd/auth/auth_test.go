@@ -269,14 +269,14 @@ func FuzzSPNEGO(f *testing.F) {
 	cl := goodGuest()
 	f.Add(cl.first())
 	f.Add(Hint(cfg))
-	f.Add(negTokenResp{state: stateIncomplete, mech: true, token: []byte("t"), mic: []byte("m")}.append(nil))
+	f.Add(negTokenResp{state: stateIncomplete, mech: oidNTLM, token: []byte("t"), mic: []byte("m")}.append(nil))
 	f.Add([]byte{0x60, 0x84, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if i, err := parseNegTokenInit(b); err == nil && len(i.token)+len(i.mic)+len(i.list) > len(b) {
 			t.Error("more than there is")
 		}
-		if r, err := parseNegTokenResp(b); err == nil {
-			if again, err := parseNegTokenResp(r.append(nil)); err != nil || !bytes.Equal(again.token, r.token) || !bytes.Equal(again.mic, r.mic) {
+		if r, err := parseNegTokenResp(b, oidNTLM); err == nil {
+			if again, err := parseNegTokenResp(r.append(nil), oidNTLM); err != nil || !bytes.Equal(again.token, r.token) || !bytes.Equal(again.mic, r.mic) {
 				t.Errorf("%x: %v", b, err)
 			}
 		}

@@ -109,7 +109,7 @@ func (c *client) run(a *Acceptor, between func(step int, token []byte) []byte) (
 		if c.mechs == nil {
 			return reply
 		}
-		r, perr := parseNegTokenResp(reply)
+		r, perr := parseNegTokenResp(reply, oidNTLM)
 		if perr != nil {
 			panic(perr)
 		}
@@ -127,7 +127,7 @@ func (c *client) run(a *Acceptor, between func(step int, token []byte) []byte) (
 		return err
 	}
 	if c.mechs != nil && (!c.noMechMIC || !finished) {
-		r, perr := parseNegTokenResp(reply)
+		r, perr := parseNegTokenResp(reply, oidNTLM)
 		if perr != nil || !bytes.Equal(r.mic, mechListMIC(serverToClient, c.flags, c.key, c.list())) {
 			panic("the server's mechListMIC is wrong")
 		}

@@ -8,17 +8,18 @@ type Reason uint8
 // Reasons.
 const (
 	Malformed        Reason = iota + 1 // bytes that no client should send
-	NoMechanism                        // the client offers no NTLM
+	NoMechanism                        // the client offers nothing that may be used here
 	OldProtocol                        // LM, NTLMv1 or OEM strings
 	UnknownUser                        // nobody has this name
 	WrongPassword                      //
 	AnonymousRefused                   // an anonymous client where none may come in
 	Tampered                           // a MIC that does not fit: somebody changed the exchange
+	BadTicket                          // Kerberos: a ticket that does not open, has expired, or comes twice
 )
 
 func (r Reason) String() string {
 	names := [...]string{"", "malformed token", "no common mechanism", "NTLMv1 or LM refused", "unknown user", "wrong password",
-		"anonymous refused", "tampered exchange"}
+		"anonymous refused", "tampered exchange", "ticket refused"}
 	if int(r) < len(names) {
 		return names[r]
 	}

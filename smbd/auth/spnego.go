@@ -3,6 +3,8 @@ package auth
 import (
 	"bytes"
 	"errors"
+
+	"dittofs/gateway/krb5"
 )
 
 // DER tags of RFC 4178's messages.
@@ -27,6 +29,7 @@ var (
 
 	derOIDSPNEGO = der(tagOID, oidSPNEGO)
 	derOIDNTLM   = der(tagOID, oidNTLM)
+	derOIDsKRB5  = append(der(tagOID, krb5.OIDMS), der(tagOID, krb5.OID)...)
 )
 
 // negState, RFC 4178 §4.2.2.
@@ -87,12 +90,13 @@ func parseNegTokenInit(b []byte) (*negTokenInit, error) {
 // negTokenResp, RFC 4178 §4.2.2.
 type negTokenResp struct {
 	state negState
-	mech  bool // supportedMech is NTLM
+	mech  []byte // supportedMech, an object identifier; nil: left out
 	token []byte
 	mic   []byte
 }
 
-func parseNegTokenResp(b []byte) (*negTokenResp, error) {
+// parseNegTokenResp reads a message in the middle of an exchange of mech.
+func parseNegTokenResp(b, mech []byte) (*negTokenResp, error) {
 	r := derReader{rest: b}
 	r = r.in(tagContext1)
 	r = r.in(tagSequence)
@@ -100,7 +104,7 @@ func parseNegTokenResp(b []byte) (*negTokenResp, error) {
 	if s := r.optionalIn(tagContext0, tagEnumerated); len(s) == 1 {
 		t.state = negState(s[0] & 0x7f)
 	}
-	if m := r.optionalIn(tagContext1, tagOID); m != nil && !bytes.Equal(m, oidNTLM) {
+	if m := r.optionalIn(tagContext1, tagOID); m != nil && !bytes.Equal(m, mech) {
 		r.fail("another mechanism in the middle of the exchange")
 	}
 	t.token = r.optionalIn(tagContext2, tagOctetString)
@@ -116,8 +120,8 @@ func (t negTokenResp) append(b []byte) []byte {
 	if t.state != stateNone {
 		fields = append(fields, der(tagContext0, der(tagEnumerated, []byte{byte(t.state)})))
 	}
-	if t.mech {
-		fields = append(fields, der(tagContext1, derOIDNTLM))
+	if t.mech != nil {
+		fields = append(fields, der(tagContext1, der(tagOID, t.mech)))
 	}
 	if t.token != nil {
 		fields = append(fields, der(tagContext2, der(tagOctetString, t.token)))

@@ -178,7 +178,11 @@ func (s *Server) securityMode() smb2.SecurityMode {
 }
 
 func (s *Server) authConfig() auth.Config {
-	return auth.Config{ServerName: s.name, Users: s.cfg.Users, Anonymous: true}
+	c := auth.Config{ServerName: s.name, Users: s.cfg.Users, Anonymous: true, NoNTLM: !s.cfg.Settings.SMB.NTLM}
+	if s.cfg.Kerberos != nil && s.cfg.Kerberos.Offered() {
+		c.Kerberos, c.Principal = s.cfg.Kerberos.Acceptor, s.cfg.Kerberos.Principal
+	}
+	return c
 }
 
 // describe is the dialect with what it negotiated, for people.

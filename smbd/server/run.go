@@ -31,7 +31,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 	}
 	defer l.Close()
 	var counter *ipc.Client
-	s := New(Config{Settings: cfg, Users: users, Log: env.Log, Metrics: env.Metrics,
+	s := New(Config{Settings: cfg, Users: users, Kerberos: newKerberos(cfg.Kerberos, users, env.Log), Log: env.Log, Metrics: env.Metrics,
 		Report: func(ctx context.Context, session ipc.Session, ended bool) error {
 			return counter.Session(ctx, session, ended)
 		}})

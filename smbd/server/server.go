@@ -27,6 +27,7 @@ const maxConnections = 2048
 type Config struct {
 	Settings *config.Config
 	Users    auth.Users
+	Kerberos *Kerberos // nil: none
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer                          // nil: none
 	Report   func(context.Context, ipc.Session, bool) error // tells the gateway who is here; nil: nobody is told
