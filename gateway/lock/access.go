@@ -20,6 +20,27 @@ const (
 	touches = Read | Write | Append | Execute | Delete | Stream // what share modes look at
 )
 
+// String prints a as "read+write", or "attributes" where no bit is set.
+func (a Access) String() string {
+	return bits(uint8(a), "attributes", "read", "write", "append", "execute", "delete", "other")
+}
+
+// String prints s as "read+delete", or "nothing".
+func (s Share) String() string { return bits(uint8(s), "nothing", "read", "write", "delete") }
+
+func bits(b uint8, none string, names ...string) string {
+	s := ""
+	for i, n := range names {
+		if b&(1<<i) != 0 {
+			s += "+" + n
+		}
+	}
+	if s == "" {
+		return none
+	}
+	return s[1:]
+}
+
 // Share says what an open lets others do, [MS-FSA] Open.Mode's ShareAccess.
 type Share uint8
 

@@ -26,6 +26,7 @@ type lease struct {
 	stage    uint64 // one for each break that is sent
 	forced   bool   // a tombstone
 	since    time.Time
+	asked    time.Time // when the break that is out began
 }
 
 // legal is the largest legal lease within r: none, R, RH, RW, RWH for files, none, R, RH for directories; an oplock knows no RH.
@@ -91,12 +92,16 @@ func (t *Table) send(l *lease, to Rights, o *open) {
 			From: l.rights, To: to, Epoch: l.epoch, AckRequired: ack}})
 	}
 	if ack {
+		if !l.breaking {
+			l.asked = t.At
+		}
 		l.breaking, l.to = true, to
 		l.stage++
 		t.effect(Effect{Kind: AwaitAck, Lease: l.n, Stage: l.stage})
 		return
 	}
-	l.rights, l.breaking = to, false
+	t.over(l, Acknowledged)
+	l.rights = to
 	t.recordLease(l)
 	t.dirty = true
 }
@@ -112,7 +117,7 @@ func (t *Table) acknowledge(l *lease, keep Rights) Outcome {
 	l.rights = keep
 	t.dirty = true
 	if keep&^l.need == 0 {
-		l.breaking = false
+		t.over(l, Acknowledged)
 		t.recordLease(l)
 		return Granted
 	}
@@ -126,6 +131,14 @@ func (t *Table) acknowledge(l *lease, keep Rights) Outcome {
 	t.recordLease(l)
 	t.send(l, to, t.liveOpen(l))
 	return Granted
+}
+
+// over ends l's break, if one is out.
+func (t *Table) over(l *lease, end BreakEnd) {
+	if l.breaking {
+		l.breaking = false
+		t.effect(Effect{Kind: BreakOver, After: t.At.Sub(l.asked), End: end})
+	}
 }
 
 // awaits reports whether an operation that cannot go on while the holder has any of gone must wait for l. Once it waits, it does so
@@ -152,7 +165,8 @@ type round struct{ lease, round uint64 }
 func (t *Table) AckTimeout(lease, stage uint64) (forced bool) {
 	for _, l := range t.leases {
 		if l.n == lease && l.breaking && l.stage == stage {
-			l.rights, l.need, l.breaking, l.forced, forced = 0, 0, false, true, true
+			t.over(l, Forced)
+			l.rights, l.need, l.forced, forced = 0, 0, true, true
 			t.recordLease(l)
 			t.dirty = true
 		}

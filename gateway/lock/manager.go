@@ -161,6 +161,7 @@ type Event struct {
 	Break  *Break
 	Change *Change
 	Watch  *Watch
+	Gone   *Gone
 }
 
 // Answer ends a ticket. An NLM ticket that was Granted is released again unless the door confirms it with Cancel's opposite, Lock's own
@@ -216,6 +217,68 @@ type Watch struct {
 	Stop    bool
 }
 
+// Gone tells a door that the administrator took away what it held: an open with all that hangs on it, or one range.
+type Gone struct {
+	Key            Key
+	Open           uint64 // the open, or the open that the range belonged to
+	Range          bool
+	Owner          Owner
+	Offset, Length uint64
+	Exclusive      bool
+	Flock          bool
+}
+
+// Kind is a set of kinds of things that List tells.
+type Kind uint8
+
+// Kinds.
+const (
+	KindRange Kind = 1 << iota
+	KindFlock
+	KindOpen
+	KindLease
+	KindOplock
+	KindWaiter
+)
+
+var kindNames = [...]string{"range", "flock", "open", "lease", "oplock", "waiter"}
+
+// String names one kind.
+func (k Kind) String() string {
+	for i, n := range kindNames {
+		if k == 1<<i {
+			return n
+		}
+	}
+	return "kind"
+}
+
+// KindOf finds a kind by its name; 0: none.
+func KindOf(name string) Kind {
+	for i, n := range kindNames {
+		if n == name {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
+// Kind is KindRange or KindFlock.
+func (r *RangeState) Kind() Kind {
+	if r.Flock {
+		return KindFlock
+	}
+	return KindRange
+}
+
+// What is KindLease or KindOplock.
+func (l *LeaseState) What() Kind {
+	if l.Kind == Oplock {
+		return KindOplock
+	}
+	return KindLease
+}
+
 // Filter selects what List returns; zero values select all.
 type Filter struct {
 	Path   string
@@ -223,6 +286,8 @@ type Filter struct {
 	User   string
 	Door   Door
 	Key    Key
+	ID     string
+	Kind   Kind
 }
 
 // Snapshot is what is held at one moment, for people: each file by itself is consistent.
@@ -232,7 +297,22 @@ type Snapshot struct {
 	Epoch uint64
 }
 
-// FileState is one file's holders.
+// Denial is a request that was refused, or that its door gave up waiting for.
+type Denial struct {
+	At      time.Time // the latest
+	Times   uint64    // that the same was asked and refused
+	Key     Key
+	Path    string
+	Owner   Owner
+	User    string
+	What    string // as WaiterState says it
+	Outcome Outcome
+	Limit   string        // the setting, where Outcome is Limit
+	Waited  time.Duration // before it was refused or given up
+	Holder  *Holder       // who stood in the way, where known
+}
+
+// FileState is one file's holders. IDs are for the admin commands: an ID names one thing for as long as it is what it is.
 type FileState struct {
 	Key           Key
 	Path          string
@@ -245,6 +325,7 @@ type FileState struct {
 
 // OpenState is one open.
 type OpenState struct {
+	ID           string
 	Open         uint64
 	Owner        Owner
 	User         string
@@ -257,6 +338,7 @@ type OpenState struct {
 
 // RangeState is one byte range that is held. Length 0 is to the end of file, but for SMB, where it is a zero-byte lock.
 type RangeState struct {
+	ID        string
 	Owner     Owner
 	User      string
 	Offset    uint64
@@ -269,9 +351,11 @@ type RangeState struct {
 
 // LeaseState is one lease or oplock.
 type LeaseState struct {
+	ID       string
 	Client   GUID
 	LeaseKey GUID
 	Kind     CacheKind
+	User     string // of one of its opens
 	Rights   Rights
 	Breaking bool
 	To       Rights
@@ -281,8 +365,10 @@ type LeaseState struct {
 
 // WaiterState is one who waits, and for whom.
 type WaiterState struct {
+	ID     string
 	Ticket uint64
 	Owner  Owner
+	User   string
 	What   string // "lock 0-9 exclusive", "open", "write"
 	For    []Owner
 	Since  time.Time

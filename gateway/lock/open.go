@@ -147,7 +147,8 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 			l = t.newLease(r, id, 0, r.Epoch)
 		}
 		if o.lease = l; l != nil {
-			l.rights, l.breaking, l.forced = legal(r.Rights, r.Kind, r.Directory), false, false
+			t.over(l, Acknowledged)
+			l.rights, l.forced = legal(r.Rights, r.Kind, r.Directory), false
 			if int16(r.Epoch-l.epoch) > 0 {
 				l.epoch = r.Epoch
 			}
@@ -403,6 +404,7 @@ func (t *Table) dropOpens(l *lease) {
 }
 
 func (t *Table) endLease(l *lease) {
+	t.over(l, Closed)
 	for i, x := range t.leases {
 		if x == l {
 			t.leases = append(t.leases[:i], t.leases[i+1:]...)

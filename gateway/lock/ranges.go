@@ -217,18 +217,23 @@ func (t *Table) Unlock(seat uint64, r *LockRequest) Result {
 		if i < 0 {
 			return Result{Outcome: NotLocked}
 		}
-		h := t.smb[i]
-		t.smb = append(t.smb[:i], t.smb[i+1:]...)
-		t.went(&h)
-		// Records know no stacks: where the same range still stands, it goes on record again.
-		if j := t.smb.find(id, s, r.Length); j >= 0 && t.smb[j].exclusive == h.exclusive && t.durable(&h) {
-			t.effect(Effect{Kind: PutRange, Range: rangeRecord(&t.smb[j])})
-		}
+		t.unstack(i)
 	default:
 		t.setPOSIX(held{owner: r.Owner, span: s}, true)
 	}
 	t.settle()
 	return Result{Outcome: Granted}
+}
+
+// unstack frees one SMB range.
+func (t *Table) unstack(i int) {
+	h := t.smb[i]
+	t.smb = append(t.smb[:i], t.smb[i+1:]...)
+	t.went(&h)
+	// Records know no stacks: where the same range still stands, it goes on record again.
+	if j := t.smb.find(h.id, h.span, h.length); j >= 0 && t.smb[j].exclusive == h.exclusive && t.durable(&h) {
+		t.effect(Effect{Kind: PutRange, Range: rangeRecord(&t.smb[j])})
+	}
 }
 
 // Test answers what Lock would, and changes nothing: leases are not asked.
@@ -411,7 +416,7 @@ func (t *Table) went(h *held) {
 	if t.durable(h) {
 		t.effect(Effect{Kind: DropRange, Range: rangeRecord(h)})
 	}
-	t.effect(Effect{Kind: CountRanges, Client: h.owner.Client, N: -1})
+	t.effect(Effect{Kind: CountRanges, Client: h.owner.Client, N: -1, After: t.At.Sub(h.since)})
 	t.dirty = true
 }
 

@@ -3,6 +3,7 @@ package lock
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 // What is held, for people and for gauges.
@@ -24,6 +25,67 @@ func (t *Table) Counts() Counts {
 	return c
 }
 
+// Tally is what is held and who waits, by door.
+type Tally [NFS + 1]struct {
+	Ranges, Unclaimed, Flocks, Opens, Lost, Leases, Oplocks, Breaking, Accesses int
+	LockWaiters, FlockWaiters, OpenWaiters, AccessWaiters                       int
+	Oldest                                                                      time.Time // since when the one who has waited longest waits
+}
+
+// Tally adds what this file has.
+func (t *Table) Tally(n *Tally) {
+	at := func(d Door) int { return int(min(d, NFS)) }
+	for _, set := range [][]held{t.posix, t.smb} {
+		for i := range set {
+			x := &n[at(set[i].owner.Client.Door)]
+			x.Ranges++
+			if set[i].unclaimed {
+				x.Unclaimed++
+			}
+		}
+	}
+	for i := range t.flocks {
+		n[at(t.flocks[i].owner.Client.Door)].Flocks++
+	}
+	for _, o := range t.opens {
+		x := &n[at(o.r.Owner.Client.Door)]
+		x.Opens++
+		if o.lost {
+			x.Lost++
+		}
+	}
+	for _, l := range t.leases {
+		x := &n[SMB]
+		if l.breaking {
+			x.Breaking++
+		}
+		if l.kind == Oplock {
+			x.Oplocks++
+		} else {
+			x.Leases++
+		}
+	}
+	for _, w := range t.line {
+		x := &n[at(w.owner().Client.Door)]
+		switch {
+		case w.open != nil:
+			x.OpenWaiters++
+		case w.access != nil:
+			x.AccessWaiters++
+		case w.lock.Flock:
+			x.FlockWaiters++
+		default:
+			x.LockWaiters++
+		}
+		if x.Oldest.IsZero() || w.since.Before(x.Oldest) {
+			x.Oldest = w.since
+		}
+	}
+	for i := range t.doing {
+		n[at(t.doing[i].door)].Accesses++
+	}
+}
+
 // State lists who holds what and who waits.
 func (t *Table) State() FileState {
 	f := FileState{Key: t.Key, Path: t.Path, DeletePending: t.pending}
@@ -41,35 +103,83 @@ func (t *Table) State() FileState {
 		f.Ranges[i].Flock = true
 	}
 	for _, l := range t.leases {
-		f.Leases = append(f.Leases, LeaseState{Client: l.client, LeaseKey: l.key, Kind: l.kind, Rights: l.rights, Breaking: l.breaking, To: l.to, Epoch: l.epoch, Since: l.since})
+		f.Leases = append(f.Leases, LeaseState{Client: l.client, LeaseKey: l.key, Kind: l.kind, User: t.userOf(l), Rights: l.rights, Breaking: l.breaking, To: l.to, Epoch: l.epoch, Since: l.since})
 	}
 	for _, w := range t.line {
-		f.Waiters = append(f.Waiters, WaiterState{Ticket: w.ticket.N, Owner: w.owner(), What: w.what(), For: t.waitsFor(w), Since: w.since})
+		f.Waiters = append(f.Waiters, WaiterState{Ticket: w.ticket.N, Owner: w.owner(), User: w.user(), What: w.what(), For: t.waitsFor(w), Since: w.since})
 	}
+	t.identify(&f)
 	return f
+}
+
+func (t *Table) userOf(l *lease) string {
+	for _, o := range t.opens {
+		if o.lease == l {
+			return o.r.User
+		}
+	}
+	return ""
+}
+
+func (w *waiter) user() string {
+	switch {
+	case w.open != nil:
+		return w.open.User
+	case w.lock != nil:
+		return w.lock.User
+	}
+	return ""
 }
 
 func (w *waiter) what() string {
 	switch {
 	case w.open != nil:
-		return "open"
+		return w.open.What()
 	case w.access != nil:
-		return w.access.Op.String()
+		return w.access.What()
 	}
-	mode := "shared"
-	if w.lock.Exclusive {
+	return w.lock.What()
+}
+
+// What says for people what r asks for.
+func (r *OpenRequest) What() string { return fmt.Sprintf("open %v, sharing %v", r.Access, r.shares()) }
+
+// What says for people what r asks for.
+func (r *AccessRequest) What() string {
+	if s, none := r.bytes(); !none && r.Op != OpSetSize {
+		return fmt.Sprintf("%v %v", r.Op, s)
+	}
+	return r.Op.String()
+}
+
+// What says for people what r asks for.
+func (r *LockRequest) What() string {
+	verb, mode := "lock", "shared"
+	if r.Exclusive {
 		mode = "exclusive"
 	}
-	s, _ := span(w.lock.Offset, w.lock.Length, w.lock.Owner.Client.Door == SMB)
-	switch {
-	case w.lock.Flock:
-		return "flock " + mode
-	case s.Empty:
-		return fmt.Sprintf("lock nothing at %d %s", s.First, mode)
-	case s.Last == math.MaxUint64:
-		return fmt.Sprintf("lock %d-end %s", s.First, mode)
+	if r.Reclaim {
+		verb = "reclaim"
 	}
-	return fmt.Sprintf("lock %d-%d %s", w.lock.Offset, w.lock.Offset+w.lock.Length-1, mode)
+	if r.Flock {
+		return "flock " + mode
+	}
+	s, ok := span(r.Offset, r.Length, r.Owner.Client.Door == SMB)
+	if !ok {
+		return fmt.Sprintf("%s %d bytes at %d %s", verb, r.Length, r.Offset, mode)
+	}
+	return fmt.Sprintf("%s %v %s", verb, s, mode)
+}
+
+// String prints s as 0-9, 10-end, or "nothing at 5".
+func (s Span) String() string {
+	switch {
+	case s.Empty:
+		return fmt.Sprintf("nothing at %d", s.First)
+	case s.Last == math.MaxUint64:
+		return fmt.Sprintf("%d-end", s.First)
+	}
+	return fmt.Sprintf("%d-%d", s.First, s.Last)
 }
 
 // waitsFor is who must let go, or give back, before w goes on.

@@ -48,11 +48,22 @@ const (
 	DropRange                         // Range leaves the record
 	PutOpen                           // Open goes on record
 	DropOpen                          // Open leaves the record
-	CountRanges                       // Client holds N ranges more
+	CountRanges                       // Client holds N ranges more; one that went was held for After
 	AwaitAck                          // AckTimeout(Lease, Stage) when the break timeout has passed
 	AwaitClient                       // ClientTimeout(ID, Spell) After that time
 	LeaseGone                         // Client's lease key LeaseKey is free
 	Unlink                            // the file was delete pending and its last network open ended without a door that removes the name
+	BreakOver                         // a break of caching rights ended as End says, After that time
+)
+
+// BreakEnd is how a break of caching rights ended.
+type BreakEnd uint8
+
+// Ends of a break.
+const (
+	Acknowledged BreakEnd = iota + 1
+	Forced                // nobody acknowledged in time
+	Closed                // the holder's last open ended
 )
 
 // Effect is what a verb asks its caller to do, once the file is unlocked again.
@@ -70,6 +81,7 @@ type Effect struct {
 	ID       ID
 	Spell    uint64
 	After    time.Duration
+	End      BreakEnd
 }
 
 func (t *Table) effect(e Effect) { t.Effects = append(t.Effects, e) }
