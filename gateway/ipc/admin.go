@@ -74,12 +74,52 @@ func (a *Admin) EndGrace(ctx context.Context) error {
 	return nil
 }
 
-// Forget ends everything that a client holds.
-func (a *Admin) Forget(ctx context.Context, c lock.Client) error {
+// Break takes away what r selects and returns it.
+func (a *Admin) Break(ctx context.Context, r BreakRequest) (lock.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, Deadline)
 	defer cancel()
-	if _, err := a.rpc.Forget(ctx, ClientPB(c)); err != nil {
-		return fmt.Errorf("ipc: forget: %w", err)
+	s, err := a.rpc.Break(ctx, BreakRequestPB(r))
+	if err != nil {
+		return lock.Snapshot{}, fmt.Errorf("ipc: break: %w", err)
 	}
-	return nil
+	list, err := receiveSnapshot(s.Recv)
+	if err != nil {
+		return list, fmt.Errorf("ipc: break: %w", err)
+	}
+	return list, nil
+}
+
+// Denials are the latest requests that were refused, the latest last.
+func (a *Admin) Denials(ctx context.Context, f lock.Filter) ([]lock.Denial, error) {
+	ctx, cancel := context.WithTimeout(ctx, Deadline)
+	defer cancel()
+	var all []lock.Denial
+	err := stream(ctx, a.rpc.Denials, FilterPB(f), func(p *lockpb.DenialList) { all = append(all, each(p.Denials, denialOf)...) })
+	if err != nil {
+		return nil, fmt.Errorf("ipc: denials: %w", err)
+	}
+	return all, nil
+}
+
+// Hosts are the NFS clients on record.
+func (a *Admin) Hosts(ctx context.Context) ([]Host, error) {
+	ctx, cancel := context.WithTimeout(ctx, Deadline)
+	defer cancel()
+	var all []Host
+	err := stream(ctx, a.rpc.Hosts, &lockpb.Empty{}, func(p *lockpb.NSMState) { all = append(all, each(p.Hosts, hostOf)...) })
+	if err != nil {
+		return nil, fmt.Errorf("ipc: hosts: %w", err)
+	}
+	return all, nil
+}
+
+// Forget ends everything that a client holds, and returns how much it was.
+func (a *Admin) Forget(ctx context.Context, c lock.Client) (held int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Deadline)
+	defer cancel()
+	r, err := a.rpc.Forget(ctx, ClientPB(c))
+	if err != nil {
+		return 0, fmt.Errorf("ipc: forget: %w", err)
+	}
+	return int(r.Held), nil
 }

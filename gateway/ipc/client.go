@@ -359,6 +359,8 @@ func (m *counter) event(e lock.Event) bool {
 		}
 	case e.Break != nil:
 		m.ledger.broken(*e.Break)
+	case e.Gone != nil:
+		m.ledger.taken(*e.Gone)
 	case e.Change == nil && e.Watch == nil:
 		return true // of a kind that this version does not know
 	}

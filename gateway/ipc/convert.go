@@ -256,6 +256,10 @@ func EventPB(e lock.Event) *lockpb.Event {
 	case e.Watch != nil:
 		w := e.Watch
 		return &lockpb.Event{What: &lockpb.Event_Watch{Watch: &lockpb.Watch{Host: text(w.Host), Address: text(w.Address), Stop: w.Stop}}}
+	case e.Gone != nil:
+		g := e.Gone
+		return &lockpb.Event{What: &lockpb.Event_Gone{Gone: &lockpb.Gone{Key: keyPB(g.Key), Open: g.Open, Range: g.Range, Owner: ownerPB(g.Owner),
+			Offset: g.Offset, Length: g.Length, Exclusive: g.Exclusive, Flock: g.Flock}}}
 	}
 	return &lockpb.Event{}
 }
@@ -277,6 +281,10 @@ func EventOf(p *lockpb.Event) lock.Event {
 		return lock.Event{Change: &c}
 	case *lockpb.Event_Watch:
 		return lock.Event{Watch: &lock.Watch{Host: string(w.Watch.GetHost()), Address: string(w.Watch.GetAddress()), Stop: w.Watch.GetStop()}}
+	case *lockpb.Event_Gone:
+		g := w.Gone
+		return lock.Event{Gone: &lock.Gone{Key: keyOf(g.GetKey()), Open: g.GetOpen(), Range: g.GetRange(), Owner: ownerOf(g.GetOwner()),
+			Offset: g.GetOffset(), Length: g.GetLength(), Exclusive: g.GetExclusive(), Flock: g.GetFlock()}}
 	}
 	return lock.Event{}
 }
@@ -295,53 +303,78 @@ func ChangeOf(p *lockpb.Change) lock.Change {
 
 // FilterPB is f as a message.
 func FilterPB(f lock.Filter) *lockpb.Filter {
-	return &lockpb.Filter{Path: text(f.Path), Client: text(f.Client), User: text(f.User), Door: uint32(f.Door), Key: keyPB(f.Key)}
+	return &lockpb.Filter{Path: text(f.Path), Client: text(f.Client), User: text(f.User), Door: uint32(f.Door), Key: keyPB(f.Key),
+		Id: text(f.ID), Kind: uint32(f.Kind)}
 }
 
 // FilterOf reads a message's filter.
 func FilterOf(p *lockpb.Filter) lock.Filter {
 	return lock.Filter{Path: string(p.GetPath()), Client: string(p.GetClient()), User: string(p.GetUser()), Door: lock.Door(p.GetDoor()),
-		Key: keyOf(p.GetKey())}
+		Key: keyOf(p.GetKey()), ID: string(p.GetId()), Kind: lock.Kind(p.GetKind())}
+}
+
+// BreakRequestPB is r as a message.
+func BreakRequestPB(r BreakRequest) *lockpb.BreakRequest {
+	return &lockpb.BreakRequest{Filter: FilterPB(r.Filter), DryRun: r.DryRun}
+}
+
+// BreakRequestOf reads a message's request.
+func BreakRequestOf(p *lockpb.BreakRequest) BreakRequest {
+	return BreakRequest{Filter: FilterOf(p.GetFilter()), DryRun: p.GetDryRun()}
+}
+
+func denialPB(d lock.Denial) *lockpb.Denial {
+	return &lockpb.Denial{At: instant(d.At), Times: d.Times, Key: keyPB(d.Key), Path: text(d.Path), Owner: ownerPB(d.Owner), User: text(d.User),
+		What: text(d.What), Outcome: uint32(d.Outcome), Limit: d.Limit, Waited: int64(d.Waited), Holder: holderPB(d.Holder)}
+}
+
+func denialOf(p *lockpb.Denial) lock.Denial {
+	return lock.Denial{At: timeOf(p.GetAt()), Times: p.GetTimes(), Key: keyOf(p.GetKey()), Path: string(p.GetPath()), Owner: ownerOf(p.GetOwner()),
+		User: string(p.GetUser()), What: string(p.GetWhat()), Outcome: lock.Outcome(p.GetOutcome()), Limit: p.GetLimit(),
+		Waited: durationOf(p.GetWaited()), Holder: holderOf(p.GetHolder())}
 }
 
 func openStatePB(o lock.OpenState) *lockpb.OpenState {
 	return &lockpb.OpenState{Open: o.Open, Owner: ownerPB(o.Owner), User: text(o.User), Access: uint32(o.Access), Share: uint32(o.Share),
-		Durable: o.Durable, Disconnected: o.Disconnected, Since: instant(o.Since)}
+		Durable: o.Durable, Disconnected: o.Disconnected, Since: instant(o.Since), Id: text(o.ID)}
 }
 
 func openStateOf(p *lockpb.OpenState) lock.OpenState {
 	return lock.OpenState{Open: p.GetOpen(), Owner: ownerOf(p.GetOwner()), User: string(p.GetUser()), Access: lock.Access(p.GetAccess()),
-		Share: lock.Share(p.GetShare()), Durable: p.GetDurable(), Disconnected: p.GetDisconnected(), Since: timeOf(p.GetSince())}
+		Share: lock.Share(p.GetShare()), Durable: p.GetDurable(), Disconnected: p.GetDisconnected(), Since: timeOf(p.GetSince()),
+		ID: string(p.GetId())}
 }
 
 func rangeStatePB(r lock.RangeState) *lockpb.RangeState {
 	return &lockpb.RangeState{Owner: ownerPB(r.Owner), User: text(r.User), Offset: r.Offset, Length: r.Length, Exclusive: r.Exclusive,
-		Flock: r.Flock, Unclaimed: r.Unclaimed, Since: instant(r.Since)}
+		Flock: r.Flock, Unclaimed: r.Unclaimed, Since: instant(r.Since), Id: text(r.ID)}
 }
 
 func rangeStateOf(p *lockpb.RangeState) lock.RangeState {
 	return lock.RangeState{Owner: ownerOf(p.GetOwner()), User: string(p.GetUser()), Offset: p.GetOffset(), Length: p.GetLength(),
-		Exclusive: p.GetExclusive(), Flock: p.GetFlock(), Unclaimed: p.GetUnclaimed(), Since: timeOf(p.GetSince())}
+		Exclusive: p.GetExclusive(), Flock: p.GetFlock(), Unclaimed: p.GetUnclaimed(), Since: timeOf(p.GetSince()),
+		ID: string(p.GetId())}
 }
 
 func leaseStatePB(l lock.LeaseState) *lockpb.LeaseState {
 	return &lockpb.LeaseState{Client: guidBytes(l.Client), LeaseKey: guidBytes(l.LeaseKey), Kind: uint32(l.Kind), Rights: uint32(l.Rights),
-		Breaking: l.Breaking, To: uint32(l.To), Epoch: uint32(l.Epoch), Since: instant(l.Since)}
+		Breaking: l.Breaking, To: uint32(l.To), Epoch: uint32(l.Epoch), Since: instant(l.Since), Id: text(l.ID), User: text(l.User)}
 }
 
 func leaseStateOf(p *lockpb.LeaseState) lock.LeaseState {
 	return lock.LeaseState{Client: guid(p.GetClient()), LeaseKey: guid(p.GetLeaseKey()), Kind: lock.CacheKind(p.GetKind()),
 		Rights: lock.Rights(p.GetRights()), Breaking: p.GetBreaking(), To: lock.Rights(p.GetTo()), Epoch: uint16(p.GetEpoch()),
-		Since: timeOf(p.GetSince())}
+		Since: timeOf(p.GetSince()), ID: string(p.GetId()), User: string(p.GetUser())}
 }
 
 func waiterStatePB(w lock.WaiterState) *lockpb.WaiterState {
-	return &lockpb.WaiterState{Ticket: w.Ticket, Owner: ownerPB(w.Owner), What: text(w.What), For: each(w.For, ownerPB), Since: instant(w.Since)}
+	return &lockpb.WaiterState{Ticket: w.Ticket, Owner: ownerPB(w.Owner), What: text(w.What), For: each(w.For, ownerPB), Since: instant(w.Since),
+		Id: text(w.ID), User: text(w.User)}
 }
 
 func waiterStateOf(p *lockpb.WaiterState) lock.WaiterState {
 	return lock.WaiterState{Ticket: p.GetTicket(), Owner: ownerOf(p.GetOwner()), What: string(p.GetWhat()), For: each(p.GetFor(), ownerOf),
-		Since: timeOf(p.GetSince())}
+		Since: timeOf(p.GetSince()), ID: string(p.GetId()), User: string(p.GetUser())}
 }
 
 func fileStatePB(f lock.FileState) *lockpb.FileState {

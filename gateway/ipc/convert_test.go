@@ -97,6 +97,7 @@ func TestEveryFieldTravels(t *testing.T) {
 	trip(t, FilterPB, FilterOf)
 	trip(t, fileStatePB, fileStateOf)
 	trip(t, hostPB, hostOf)
+	trip(t, BreakRequestPB, BreakRequestOf)
 	trip(t, treeStatePB, treeStateOf)
 
 	// The fields that are proto3 strings are ours, and UTF-8.
@@ -104,6 +105,11 @@ func TestEveryFieldTravels(t *testing.T) {
 	s.Dialect = "3.1.1"
 	if got := SessionOf(wire(t, SessionPB(s))); !reflect.DeepEqual(got, s) {
 		t.Errorf("got %+v\nwant %+v", got, s)
+	}
+	d := filled[lock.Denial]()
+	d.Limit = "ranges"
+	if got := denialOf(wire(t, denialPB(d))); !reflect.DeepEqual(got, d) {
+		t.Errorf("got %+v\nwant %+v", got, d)
 	}
 	st := filled[Status]()
 	st.Version = "0.1.0"

@@ -476,6 +476,15 @@ func (l *ledger) regranted(r lock.OpenRequest, res lock.OpenResult) *lock.Break 
 	return &lock.Break{Key: r.Key, Client: r.Owner.Client.GUID, LeaseKey: r.LeaseKey, Kind: r.Kind, Open: r.Open, From: had, To: c.rights, Epoch: c.epoch}
 }
 
+// taken notes what the administrator took away.
+func (l *ledger) taken(g lock.Gone) {
+	if g.Range {
+		l.unlocked(lock.LockRequest{Key: g.Key, Owner: g.Owner, Open: g.Open, Offset: g.Offset, Length: g.Length, Flock: g.Flock})
+	} else {
+		l.closed(g.Open)
+	}
+}
+
 // lost notes that a range did not come back.
 func (l *ledger) lost(r lock.LockRequest) {
 	l.mu.Lock()

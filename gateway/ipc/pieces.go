@@ -83,6 +83,17 @@ func SendSessions(all []Session, send func(*lockpb.SessionList) error) error {
 	return send(&lockpb.SessionList{Sessions: each(all, SessionPB)})
 }
 
+// SendDenials sends a list of denials in pieces.
+func SendDenials(all []lock.Denial, send func(*lockpb.DenialList) error) error {
+	for len(all) > piece {
+		if err := send(&lockpb.DenialList{Denials: each(all[:piece], denialPB)}); err != nil {
+			return err
+		}
+		all = all[piece:]
+	}
+	return send(&lockpb.DenialList{Denials: each(all, denialPB)})
+}
+
 // SendNSM sends the NSM state in pieces.
 func SendNSM(n NSM, send func(*lockpb.NSMState) error) error {
 	for len(n.Hosts) > piece {

@@ -3,6 +3,8 @@ package ipc
 import (
 	"maps"
 	"time"
+
+	"dittofs/gateway/lock"
 )
 
 // Session is an SMB session as smbd reports it.
@@ -28,6 +30,12 @@ type Host struct {
 	Name    string // caller_name
 	Address string
 	State   int32 // its own state number, as it told us
+}
+
+// BreakRequest says what the administrator takes away. An absolute Path is a file's on this machine.
+type BreakRequest struct {
+	Filter lock.Filter
+	DryRun bool
 }
 
 // Status is the gateway at one moment, for people.

@@ -80,7 +80,7 @@ func (x TreePacket_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TreePacket_Kind.Descriptor instead.
 func (TreePacket_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43, 0}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48, 0}
 }
 
 type Empty struct {
@@ -1547,6 +1547,7 @@ type Event struct {
 	//	*Event_Break
 	//	*Event_Change
 	//	*Event_Watch
+	//	*Event_Gone
 	What          isEvent_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1625,6 +1626,15 @@ func (x *Event) GetWatch() *Watch {
 	return nil
 }
 
+func (x *Event) GetGone() *Gone {
+	if x != nil {
+		if x, ok := x.What.(*Event_Gone); ok {
+			return x.Gone
+		}
+	}
+	return nil
+}
+
 type isEvent_What interface {
 	isEvent_What()
 }
@@ -1645,6 +1655,10 @@ type Event_Watch struct {
 	Watch *Watch `protobuf:"bytes,4,opt,name=watch,proto3,oneof"`
 }
 
+type Event_Gone struct {
+	Gone *Gone `protobuf:"bytes,5,opt,name=gone,proto3,oneof"`
+}
+
 func (*Event_Answer) isEvent_What() {}
 
 func (*Event_Break) isEvent_What() {}
@@ -1652,6 +1666,8 @@ func (*Event_Break) isEvent_What() {}
 func (*Event_Change) isEvent_What() {}
 
 func (*Event_Watch) isEvent_What() {}
+
+func (*Event_Gone) isEvent_What() {}
 
 type Answer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1997,6 +2013,106 @@ func (x *Watch) GetStop() bool {
 	return false
 }
 
+type Gone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Open          uint64                 `protobuf:"varint,2,opt,name=open,proto3" json:"open,omitempty"`
+	Range         bool                   `protobuf:"varint,3,opt,name=range,proto3" json:"range,omitempty"`
+	Owner         *Owner                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	Offset        uint64                 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length        uint64                 `protobuf:"varint,6,opt,name=length,proto3" json:"length,omitempty"`
+	Exclusive     bool                   `protobuf:"varint,7,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
+	Flock         bool                   `protobuf:"varint,8,opt,name=flock,proto3" json:"flock,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gone) Reset() {
+	*x = Gone{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gone) ProtoMessage() {}
+
+func (x *Gone) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gone.ProtoReflect.Descriptor instead.
+func (*Gone) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Gone) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Gone) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *Gone) GetRange() bool {
+	if x != nil {
+		return x.Range
+	}
+	return false
+}
+
+func (x *Gone) GetOwner() *Owner {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Gone) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Gone) GetLength() uint64 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Gone) GetExclusive() bool {
+	if x != nil {
+		return x.Exclusive
+	}
+	return false
+}
+
+func (x *Gone) GetFlock() bool {
+	if x != nil {
+		return x.Flock
+	}
+	return false
+}
+
 // A long list comes in pieces; pieces of one file follow each other and carry the same key.
 type Filter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2005,13 +2121,15 @@ type Filter struct {
 	User          []byte                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
 	Door          uint32                 `protobuf:"varint,4,opt,name=door,proto3" json:"door,omitempty"`
 	Key           *Key                   `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	Id            []byte                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
+	Kind          uint32                 `protobuf:"varint,7,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2023,7 +2141,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2036,7 +2154,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{25}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Filter) GetPath() []byte {
@@ -2074,6 +2192,20 @@ func (x *Filter) GetKey() *Key {
 	return nil
 }
 
+func (x *Filter) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Filter) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
 type Snapshot struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Files         []*FileState           `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
@@ -2085,7 +2217,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2229,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2242,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{26}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Snapshot) GetFiles() []*FileState {
@@ -2149,7 +2281,7 @@ type FileState struct {
 
 func (x *FileState) Reset() {
 	*x = FileState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2293,7 @@ func (x *FileState) String() string {
 func (*FileState) ProtoMessage() {}
 
 func (x *FileState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2306,7 @@ func (x *FileState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileState.ProtoReflect.Descriptor instead.
 func (*FileState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{27}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FileState) GetKey() *Key {
@@ -2236,13 +2368,14 @@ type OpenState struct {
 	Durable       bool                   `protobuf:"varint,6,opt,name=durable,proto3" json:"durable,omitempty"`
 	Disconnected  bool                   `protobuf:"varint,7,opt,name=disconnected,proto3" json:"disconnected,omitempty"`
 	Since         int64                  `protobuf:"varint,8,opt,name=since,proto3" json:"since,omitempty"`
+	Id            []byte                 `protobuf:"bytes,9,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenState) Reset() {
 	*x = OpenState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2387,7 @@ func (x *OpenState) String() string {
 func (*OpenState) ProtoMessage() {}
 
 func (x *OpenState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2400,7 @@ func (x *OpenState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenState.ProtoReflect.Descriptor instead.
 func (*OpenState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{28}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *OpenState) GetOpen() uint64 {
@@ -2326,6 +2459,13 @@ func (x *OpenState) GetSince() int64 {
 	return 0
 }
 
+func (x *OpenState) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
 type RangeState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Owner         *Owner                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
@@ -2336,13 +2476,14 @@ type RangeState struct {
 	Flock         bool                   `protobuf:"varint,6,opt,name=flock,proto3" json:"flock,omitempty"`
 	Unclaimed     bool                   `protobuf:"varint,7,opt,name=unclaimed,proto3" json:"unclaimed,omitempty"`
 	Since         int64                  `protobuf:"varint,8,opt,name=since,proto3" json:"since,omitempty"`
+	Id            []byte                 `protobuf:"bytes,9,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RangeState) Reset() {
 	*x = RangeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2495,7 @@ func (x *RangeState) String() string {
 func (*RangeState) ProtoMessage() {}
 
 func (x *RangeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2508,7 @@ func (x *RangeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RangeState.ProtoReflect.Descriptor instead.
 func (*RangeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RangeState) GetOwner() *Owner {
@@ -2426,6 +2567,13 @@ func (x *RangeState) GetSince() int64 {
 	return 0
 }
 
+func (x *RangeState) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
 type LeaseState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Client        []byte                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
@@ -2436,13 +2584,15 @@ type LeaseState struct {
 	To            uint32                 `protobuf:"varint,6,opt,name=to,proto3" json:"to,omitempty"`
 	Epoch         uint32                 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Since         int64                  `protobuf:"varint,8,opt,name=since,proto3" json:"since,omitempty"`
+	Id            []byte                 `protobuf:"bytes,9,opt,name=id,proto3" json:"id,omitempty"`
+	User          []byte                 `protobuf:"bytes,10,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LeaseState) Reset() {
 	*x = LeaseState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2604,7 @@ func (x *LeaseState) String() string {
 func (*LeaseState) ProtoMessage() {}
 
 func (x *LeaseState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2617,7 @@ func (x *LeaseState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseState.ProtoReflect.Descriptor instead.
 func (*LeaseState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LeaseState) GetClient() []byte {
@@ -2526,6 +2676,20 @@ func (x *LeaseState) GetSince() int64 {
 	return 0
 }
 
+func (x *LeaseState) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LeaseState) GetUser() []byte {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
 type WaiterState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ticket        uint64                 `protobuf:"varint,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
@@ -2533,13 +2697,15 @@ type WaiterState struct {
 	What          []byte                 `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
 	For           []*Owner               `protobuf:"bytes,4,rep,name=for,proto3" json:"for,omitempty"`
 	Since         int64                  `protobuf:"varint,5,opt,name=since,proto3" json:"since,omitempty"`
+	Id            []byte                 `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
+	User          []byte                 `protobuf:"bytes,7,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WaiterState) Reset() {
 	*x = WaiterState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2717,7 @@ func (x *WaiterState) String() string {
 func (*WaiterState) ProtoMessage() {}
 
 func (x *WaiterState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2730,7 @@ func (x *WaiterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaiterState.ProtoReflect.Descriptor instead.
 func (*WaiterState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WaiterState) GetTicket() uint64 {
@@ -2602,6 +2768,285 @@ func (x *WaiterState) GetSince() int64 {
 	return 0
 }
 
+func (x *WaiterState) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *WaiterState) GetUser() []byte {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+// dry_run: nothing is taken away; the answer is what would be.
+type BreakRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	DryRun        bool                   `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakRequest) Reset() {
+	*x = BreakRequest{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakRequest) ProtoMessage() {}
+
+func (x *BreakRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakRequest.ProtoReflect.Descriptor instead.
+func (*BreakRequest) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *BreakRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *BreakRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+type ForgetReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Held          uint64                 `protobuf:"varint,1,opt,name=held,proto3" json:"held,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetReply) Reset() {
+	*x = ForgetReply{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetReply) ProtoMessage() {}
+
+func (x *ForgetReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetReply.ProtoReflect.Descriptor instead.
+func (*ForgetReply) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ForgetReply) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+type DenialList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Denials       []*Denial              `protobuf:"bytes,1,rep,name=denials,proto3" json:"denials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenialList) Reset() {
+	*x = DenialList{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenialList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenialList) ProtoMessage() {}
+
+func (x *DenialList) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenialList.ProtoReflect.Descriptor instead.
+func (*DenialList) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *DenialList) GetDenials() []*Denial {
+	if x != nil {
+		return x.Denials
+	}
+	return nil
+}
+
+type Denial struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	Times         uint64                 `protobuf:"varint,2,opt,name=times,proto3" json:"times,omitempty"`
+	Key           *Key                   `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Path          []byte                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	Owner         *Owner                 `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
+	User          []byte                 `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
+	What          []byte                 `protobuf:"bytes,7,opt,name=what,proto3" json:"what,omitempty"`
+	Outcome       uint32                 `protobuf:"varint,8,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Limit         string                 `protobuf:"bytes,9,opt,name=limit,proto3" json:"limit,omitempty"`
+	Waited        int64                  `protobuf:"varint,10,opt,name=waited,proto3" json:"waited,omitempty"`
+	Holder        *Holder                `protobuf:"bytes,11,opt,name=holder,proto3" json:"holder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Denial) Reset() {
+	*x = Denial{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Denial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Denial) ProtoMessage() {}
+
+func (x *Denial) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Denial.ProtoReflect.Descriptor instead.
+func (*Denial) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Denial) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Denial) GetTimes() uint64 {
+	if x != nil {
+		return x.Times
+	}
+	return 0
+}
+
+func (x *Denial) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Denial) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *Denial) GetOwner() *Owner {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Denial) GetUser() []byte {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *Denial) GetWhat() []byte {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *Denial) GetOutcome() uint32 {
+	if x != nil {
+		return x.Outcome
+	}
+	return 0
+}
+
+func (x *Denial) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *Denial) GetWaited() int64 {
+	if x != nil {
+		return x.Waited
+	}
+	return 0
+}
+
+func (x *Denial) GetHolder() *Holder {
+	if x != nil {
+		return x.Holder
+	}
+	return nil
+}
+
 type Doors struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Doors         map[string]string      `protobuf:"bytes,1,rep,name=doors,proto3" json:"doors,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -2611,7 +3056,7 @@ type Doors struct {
 
 func (x *Doors) Reset() {
 	*x = Doors{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +3068,7 @@ func (x *Doors) String() string {
 func (*Doors) ProtoMessage() {}
 
 func (x *Doors) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +3081,7 @@ func (x *Doors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doors.ProtoReflect.Descriptor instead.
 func (*Doors) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Doors) GetDoors() map[string]string {
@@ -2662,7 +3107,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2674,7 +3119,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2687,7 +3132,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Session) GetId() uint64 {
@@ -2756,7 +3201,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +3213,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +3226,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SessionRequest) GetSession() *Session {
@@ -2807,7 +3252,7 @@ type SessionList struct {
 
 func (x *SessionList) Reset() {
 	*x = SessionList{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +3264,7 @@ func (x *SessionList) String() string {
 func (*SessionList) ProtoMessage() {}
 
 func (x *SessionList) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +3277,7 @@ func (x *SessionList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionList.ProtoReflect.Descriptor instead.
 func (*SessionList) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SessionList) GetSessions() []*Session {
@@ -2852,7 +3297,7 @@ type NSMState struct {
 
 func (x *NSMState) Reset() {
 	*x = NSMState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2864,7 +3309,7 @@ func (x *NSMState) String() string {
 func (*NSMState) ProtoMessage() {}
 
 func (x *NSMState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2877,7 +3322,7 @@ func (x *NSMState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NSMState.ProtoReflect.Descriptor instead.
 func (*NSMState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *NSMState) GetState() int32 {
@@ -2905,7 +3350,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +3362,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3375,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Host) GetName() []byte {
@@ -2965,7 +3410,7 @@ type NotifiedRequest struct {
 
 func (x *NotifiedRequest) Reset() {
 	*x = NotifiedRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3422,7 @@ func (x *NotifiedRequest) String() string {
 func (*NotifiedRequest) ProtoMessage() {}
 
 func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3435,7 @@ func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedRequest.ProtoReflect.Descriptor instead.
 func (*NotifiedRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *NotifiedRequest) GetName() []byte {
@@ -3023,7 +3468,7 @@ type NotifiedReply struct {
 
 func (x *NotifiedReply) Reset() {
 	*x = NotifiedReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3480,7 @@ func (x *NotifiedReply) String() string {
 func (*NotifiedReply) ProtoMessage() {}
 
 func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3493,7 @@ func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedReply.ProtoReflect.Descriptor instead.
 func (*NotifiedReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *NotifiedReply) GetFreed() bool {
@@ -3072,7 +3517,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3529,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3542,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StatusReply) GetVersion() string {
@@ -3154,7 +3599,7 @@ type Daemon struct {
 
 func (x *Daemon) Reset() {
 	*x = Daemon{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3611,7 @@ func (x *Daemon) String() string {
 func (*Daemon) ProtoMessage() {}
 
 func (x *Daemon) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3624,7 @@ func (x *Daemon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Daemon.ProtoReflect.Descriptor instead.
 func (*Daemon) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Daemon) GetName() string {
@@ -3221,7 +3666,7 @@ type TreeState struct {
 
 func (x *TreeState) Reset() {
 	*x = TreeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3678,7 @@ func (x *TreeState) String() string {
 func (*TreeState) ProtoMessage() {}
 
 func (x *TreeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3691,7 @@ func (x *TreeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeState.ProtoReflect.Descriptor instead.
 func (*TreeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TreeState) GetName() []byte {
@@ -3284,7 +3729,7 @@ type TreePacket struct {
 
 func (x *TreePacket) Reset() {
 	*x = TreePacket{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3741,7 @@ func (x *TreePacket) String() string {
 func (*TreePacket) ProtoMessage() {}
 
 func (x *TreePacket) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3754,7 @@ func (x *TreePacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreePacket.ProtoReflect.Descriptor instead.
 func (*TreePacket) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TreePacket) GetVersion() uint32 {
@@ -3472,12 +3917,13 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\apending\x18\x02 \x01(\bR\apending\"8\n" +
 	"\n" +
 	"EventBatch\x12*\n" +
-	"\x06events\x18\x01 \x03(\v2\x12.dittofs.ipc.EventR\x06events\"\xc5\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.dittofs.ipc.EventR\x06events\"\xee\x01\n" +
 	"\x05Event\x12-\n" +
 	"\x06answer\x18\x01 \x01(\v2\x13.dittofs.ipc.AnswerH\x00R\x06answer\x12*\n" +
 	"\x05break\x18\x02 \x01(\v2\x12.dittofs.ipc.BreakH\x00R\x05break\x12-\n" +
 	"\x06change\x18\x03 \x01(\v2\x13.dittofs.ipc.ChangeH\x00R\x06change\x12*\n" +
-	"\x05watch\x18\x04 \x01(\v2\x12.dittofs.ipc.WatchH\x00R\x05watchB\x06\n" +
+	"\x05watch\x18\x04 \x01(\v2\x12.dittofs.ipc.WatchH\x00R\x05watch\x12'\n" +
+	"\x04gone\x18\x05 \x01(\v2\x11.dittofs.ipc.GoneH\x00R\x04goneB\x06\n" +
 	"\x04what\"\xb1\x01\n" +
 	"\x06Answer\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\x12\x18\n" +
@@ -3507,13 +3953,24 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x05Watch\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\fR\x04host\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x12\n" +
-	"\x04stop\x18\x03 \x01(\bR\x04stop\"\x80\x01\n" +
+	"\x04stop\x18\x03 \x01(\bR\x04stop\"\xe2\x01\n" +
+	"\x04Gone\x12\"\n" +
+	"\x03key\x18\x01 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\x12\x12\n" +
+	"\x04open\x18\x02 \x01(\x04R\x04open\x12\x14\n" +
+	"\x05range\x18\x03 \x01(\bR\x05range\x12(\n" +
+	"\x05owner\x18\x04 \x01(\v2\x12.dittofs.ipc.OwnerR\x05owner\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x06 \x01(\x04R\x06length\x12\x1c\n" +
+	"\texclusive\x18\a \x01(\bR\texclusive\x12\x14\n" +
+	"\x05flock\x18\b \x01(\bR\x05flock\"\xa4\x01\n" +
 	"\x06Filter\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\fR\x06client\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\fR\x04user\x12\x12\n" +
 	"\x04door\x18\x04 \x01(\rR\x04door\x12\"\n" +
-	"\x03key\x18\x05 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\"d\n" +
+	"\x03key\x18\x05 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\fR\x02id\x12\x12\n" +
+	"\x04kind\x18\a \x01(\rR\x04kind\"d\n" +
 	"\bSnapshot\x12,\n" +
 	"\x05files\x18\x01 \x03(\v2\x16.dittofs.ipc.FileStateR\x05files\x12\x14\n" +
 	"\x05grace\x18\x02 \x01(\x03R\x05grace\x12\x14\n" +
@@ -3525,7 +3982,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x06ranges\x18\x04 \x03(\v2\x17.dittofs.ipc.RangeStateR\x06ranges\x12/\n" +
 	"\x06leases\x18\x05 \x03(\v2\x17.dittofs.ipc.LeaseStateR\x06leases\x122\n" +
 	"\awaiters\x18\x06 \x03(\v2\x18.dittofs.ipc.WaiterStateR\awaiters\x12%\n" +
-	"\x0edelete_pending\x18\a \x01(\bR\rdeletePending\"\xdf\x01\n" +
+	"\x0edelete_pending\x18\a \x01(\bR\rdeletePending\"\xef\x01\n" +
 	"\tOpenState\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\x04R\x04open\x12(\n" +
 	"\x05owner\x18\x02 \x01(\v2\x12.dittofs.ipc.OwnerR\x05owner\x12\x12\n" +
@@ -3534,7 +3991,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x05share\x18\x05 \x01(\rR\x05share\x12\x18\n" +
 	"\adurable\x18\x06 \x01(\bR\adurable\x12\"\n" +
 	"\fdisconnected\x18\a \x01(\bR\fdisconnected\x12\x14\n" +
-	"\x05since\x18\b \x01(\x03R\x05since\"\xe2\x01\n" +
+	"\x05since\x18\b \x01(\x03R\x05since\x12\x0e\n" +
+	"\x02id\x18\t \x01(\fR\x02id\"\xf2\x01\n" +
 	"\n" +
 	"RangeState\x12(\n" +
 	"\x05owner\x18\x01 \x01(\v2\x12.dittofs.ipc.OwnerR\x05owner\x12\x12\n" +
@@ -3544,7 +4002,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\texclusive\x18\x05 \x01(\bR\texclusive\x12\x14\n" +
 	"\x05flock\x18\x06 \x01(\bR\x05flock\x12\x1c\n" +
 	"\tunclaimed\x18\a \x01(\bR\tunclaimed\x12\x14\n" +
-	"\x05since\x18\b \x01(\x03R\x05since\"\xc5\x01\n" +
+	"\x05since\x18\b \x01(\x03R\x05since\x12\x0e\n" +
+	"\x02id\x18\t \x01(\fR\x02id\"\xe9\x01\n" +
 	"\n" +
 	"LeaseState\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\fR\x06client\x12\x1b\n" +
@@ -3554,13 +4013,39 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\bbreaking\x18\x05 \x01(\bR\bbreaking\x12\x0e\n" +
 	"\x02to\x18\x06 \x01(\rR\x02to\x12\x14\n" +
 	"\x05epoch\x18\a \x01(\rR\x05epoch\x12\x14\n" +
-	"\x05since\x18\b \x01(\x03R\x05since\"\x9f\x01\n" +
+	"\x05since\x18\b \x01(\x03R\x05since\x12\x0e\n" +
+	"\x02id\x18\t \x01(\fR\x02id\x12\x12\n" +
+	"\x04user\x18\n" +
+	" \x01(\fR\x04user\"\xc3\x01\n" +
 	"\vWaiterState\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\x12(\n" +
 	"\x05owner\x18\x02 \x01(\v2\x12.dittofs.ipc.OwnerR\x05owner\x12\x12\n" +
 	"\x04what\x18\x03 \x01(\fR\x04what\x12$\n" +
 	"\x03for\x18\x04 \x03(\v2\x12.dittofs.ipc.OwnerR\x03for\x12\x14\n" +
-	"\x05since\x18\x05 \x01(\x03R\x05since\"v\n" +
+	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\fR\x02id\x12\x12\n" +
+	"\x04user\x18\a \x01(\fR\x04user\"T\n" +
+	"\fBreakRequest\x12+\n" +
+	"\x06filter\x18\x01 \x01(\v2\x13.dittofs.ipc.FilterR\x06filter\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"!\n" +
+	"\vForgetReply\x12\x12\n" +
+	"\x04held\x18\x01 \x01(\x04R\x04held\";\n" +
+	"\n" +
+	"DenialList\x12-\n" +
+	"\adenials\x18\x01 \x03(\v2\x13.dittofs.ipc.DenialR\adenials\"\xad\x02\n" +
+	"\x06Denial\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
+	"\x05times\x18\x02 \x01(\x04R\x05times\x12\"\n" +
+	"\x03key\x18\x03 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\fR\x04path\x12(\n" +
+	"\x05owner\x18\x05 \x01(\v2\x12.dittofs.ipc.OwnerR\x05owner\x12\x12\n" +
+	"\x04user\x18\x06 \x01(\fR\x04user\x12\x12\n" +
+	"\x04what\x18\a \x01(\fR\x04what\x12\x18\n" +
+	"\aoutcome\x18\b \x01(\rR\aoutcome\x12\x14\n" +
+	"\x05limit\x18\t \x01(\tR\x05limit\x12\x16\n" +
+	"\x06waited\x18\n" +
+	" \x01(\x03R\x06waited\x12+\n" +
+	"\x06holder\x18\v \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\"v\n" +
 	"\x05Doors\x123\n" +
 	"\x05doors\x18\x01 \x03(\v2\x1d.dittofs.ipc.Doors.DoorsEntryR\x05doors\x1a8\n" +
 	"\n" +
@@ -3650,13 +4135,16 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\aServing\x12\x12.dittofs.ipc.Doors\x1a\x12.dittofs.ipc.Empty\x12:\n" +
 	"\aSession\x12\x1b.dittofs.ipc.SessionRequest\x1a\x12.dittofs.ipc.Empty\x122\n" +
 	"\x03NSM\x12\x12.dittofs.ipc.Empty\x1a\x15.dittofs.ipc.NSMState0\x01\x12D\n" +
-	"\bNotified\x12\x1c.dittofs.ipc.NotifiedRequest\x1a\x1a.dittofs.ipc.NotifiedReply2\x98\x02\n" +
+	"\bNotified\x12\x1c.dittofs.ipc.NotifiedRequest\x1a\x1a.dittofs.ipc.NotifiedReply2\xcc\x03\n" +
 	"\x05Admin\x126\n" +
 	"\x06Status\x12\x12.dittofs.ipc.Empty\x1a\x18.dittofs.ipc.StatusReply\x124\n" +
 	"\x04List\x12\x13.dittofs.ipc.Filter\x1a\x15.dittofs.ipc.Snapshot0\x01\x12:\n" +
 	"\bSessions\x12\x12.dittofs.ipc.Empty\x1a\x18.dittofs.ipc.SessionList0\x01\x122\n" +
-	"\bEndGrace\x12\x12.dittofs.ipc.Empty\x1a\x12.dittofs.ipc.Empty\x121\n" +
-	"\x06Forget\x12\x13.dittofs.ipc.Client\x1a\x12.dittofs.ipc.EmptyB\x1cZ\x1adittofs/gateway/ipc/lockpbb\x06proto3"
+	"\bEndGrace\x12\x12.dittofs.ipc.Empty\x1a\x12.dittofs.ipc.Empty\x12;\n" +
+	"\x05Break\x12\x19.dittofs.ipc.BreakRequest\x1a\x15.dittofs.ipc.Snapshot0\x01\x129\n" +
+	"\aDenials\x12\x13.dittofs.ipc.Filter\x1a\x17.dittofs.ipc.DenialList0\x01\x124\n" +
+	"\x05Hosts\x12\x12.dittofs.ipc.Empty\x1a\x15.dittofs.ipc.NSMState0\x01\x127\n" +
+	"\x06Forget\x12\x13.dittofs.ipc.Client\x1a\x18.dittofs.ipc.ForgetReplyB\x1cZ\x1adittofs/gateway/ipc/lockpbb\x06proto3"
 
 var (
 	file_gateway_ipc_lock_proto_rawDescOnce sync.Once
@@ -3671,7 +4159,7 @@ func file_gateway_ipc_lock_proto_rawDescGZIP() []byte {
 }
 
 var file_gateway_ipc_lock_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_gateway_ipc_lock_proto_goTypes = []any{
 	(TreePacket_Kind)(0),       // 0: dittofs.ipc.TreePacket.Kind
 	(*Empty)(nil),              // 1: dittofs.ipc.Empty
@@ -3699,27 +4187,32 @@ var file_gateway_ipc_lock_proto_goTypes = []any{
 	(*Break)(nil),              // 23: dittofs.ipc.Break
 	(*Change)(nil),             // 24: dittofs.ipc.Change
 	(*Watch)(nil),              // 25: dittofs.ipc.Watch
-	(*Filter)(nil),             // 26: dittofs.ipc.Filter
-	(*Snapshot)(nil),           // 27: dittofs.ipc.Snapshot
-	(*FileState)(nil),          // 28: dittofs.ipc.FileState
-	(*OpenState)(nil),          // 29: dittofs.ipc.OpenState
-	(*RangeState)(nil),         // 30: dittofs.ipc.RangeState
-	(*LeaseState)(nil),         // 31: dittofs.ipc.LeaseState
-	(*WaiterState)(nil),        // 32: dittofs.ipc.WaiterState
-	(*Doors)(nil),              // 33: dittofs.ipc.Doors
-	(*Session)(nil),            // 34: dittofs.ipc.Session
-	(*SessionRequest)(nil),     // 35: dittofs.ipc.SessionRequest
-	(*SessionList)(nil),        // 36: dittofs.ipc.SessionList
-	(*NSMState)(nil),           // 37: dittofs.ipc.NSMState
-	(*Host)(nil),               // 38: dittofs.ipc.Host
-	(*NotifiedRequest)(nil),    // 39: dittofs.ipc.NotifiedRequest
-	(*NotifiedReply)(nil),      // 40: dittofs.ipc.NotifiedReply
-	(*StatusReply)(nil),        // 41: dittofs.ipc.StatusReply
-	(*Daemon)(nil),             // 42: dittofs.ipc.Daemon
-	(*TreeState)(nil),          // 43: dittofs.ipc.TreeState
-	(*TreePacket)(nil),         // 44: dittofs.ipc.TreePacket
-	nil,                        // 45: dittofs.ipc.Doors.DoorsEntry
-	nil,                        // 46: dittofs.ipc.Daemon.DoorsEntry
+	(*Gone)(nil),               // 26: dittofs.ipc.Gone
+	(*Filter)(nil),             // 27: dittofs.ipc.Filter
+	(*Snapshot)(nil),           // 28: dittofs.ipc.Snapshot
+	(*FileState)(nil),          // 29: dittofs.ipc.FileState
+	(*OpenState)(nil),          // 30: dittofs.ipc.OpenState
+	(*RangeState)(nil),         // 31: dittofs.ipc.RangeState
+	(*LeaseState)(nil),         // 32: dittofs.ipc.LeaseState
+	(*WaiterState)(nil),        // 33: dittofs.ipc.WaiterState
+	(*BreakRequest)(nil),       // 34: dittofs.ipc.BreakRequest
+	(*ForgetReply)(nil),        // 35: dittofs.ipc.ForgetReply
+	(*DenialList)(nil),         // 36: dittofs.ipc.DenialList
+	(*Denial)(nil),             // 37: dittofs.ipc.Denial
+	(*Doors)(nil),              // 38: dittofs.ipc.Doors
+	(*Session)(nil),            // 39: dittofs.ipc.Session
+	(*SessionRequest)(nil),     // 40: dittofs.ipc.SessionRequest
+	(*SessionList)(nil),        // 41: dittofs.ipc.SessionList
+	(*NSMState)(nil),           // 42: dittofs.ipc.NSMState
+	(*Host)(nil),               // 43: dittofs.ipc.Host
+	(*NotifiedRequest)(nil),    // 44: dittofs.ipc.NotifiedRequest
+	(*NotifiedReply)(nil),      // 45: dittofs.ipc.NotifiedReply
+	(*StatusReply)(nil),        // 46: dittofs.ipc.StatusReply
+	(*Daemon)(nil),             // 47: dittofs.ipc.Daemon
+	(*TreeState)(nil),          // 48: dittofs.ipc.TreeState
+	(*TreePacket)(nil),         // 49: dittofs.ipc.TreePacket
+	nil,                        // 50: dittofs.ipc.Doors.DoorsEntry
+	nil,                        // 51: dittofs.ipc.Daemon.DoorsEntry
 }
 var file_gateway_ipc_lock_proto_depIdxs = []int32{
 	5,  // 0: dittofs.ipc.Owner.client:type_name -> dittofs.ipc.Client
@@ -3737,87 +4230,101 @@ var file_gateway_ipc_lock_proto_depIdxs = []int32{
 	23, // 12: dittofs.ipc.Event.break:type_name -> dittofs.ipc.Break
 	24, // 13: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
 	25, // 14: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
-	7,  // 15: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
-	4,  // 16: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
-	4,  // 17: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
-	4,  // 18: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
-	4,  // 19: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
-	28, // 20: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
-	4,  // 21: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
-	29, // 22: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
-	30, // 23: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
-	31, // 24: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
-	32, // 25: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
-	6,  // 26: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
-	6,  // 27: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
-	6,  // 28: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
-	6,  // 29: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
-	45, // 30: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
-	34, // 31: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
-	34, // 32: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
-	38, // 33: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
-	42, // 34: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
-	43, // 35: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
-	46, // 36: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
-	0,  // 37: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
-	43, // 38: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
-	2,  // 39: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
-	1,  // 40: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
-	1,  // 41: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
-	8,  // 42: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
-	10, // 43: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
-	12, // 44: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
-	13, // 45: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
-	14, // 46: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
-	14, // 47: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
-	14, // 48: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
-	16, // 49: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
-	14, // 50: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
-	18, // 51: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
-	19, // 52: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
-	5,  // 53: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
-	24, // 54: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
-	26, // 55: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
-	33, // 56: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
-	35, // 57: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
-	1,  // 58: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
-	39, // 59: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
-	1,  // 60: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
-	26, // 61: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
-	1,  // 62: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
-	1,  // 63: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
-	5,  // 64: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
-	3,  // 65: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
-	20, // 66: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
-	1,  // 67: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
-	9,  // 68: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
-	11, // 69: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
-	15, // 70: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
-	1,  // 71: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
-	15, // 72: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
-	15, // 73: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
-	15, // 74: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
-	17, // 75: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
-	17, // 76: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
-	17, // 77: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
-	17, // 78: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
-	1,  // 79: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
-	1,  // 80: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
-	27, // 81: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
-	1,  // 82: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
-	1,  // 83: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
-	37, // 84: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
-	40, // 85: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
-	41, // 86: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
-	27, // 87: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
-	36, // 88: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
-	1,  // 89: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
-	1,  // 90: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.Empty
-	65, // [65:91] is the sub-list for method output_type
-	39, // [39:65] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	26, // 15: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
+	7,  // 16: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
+	4,  // 17: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
+	4,  // 18: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
+	4,  // 19: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
+	4,  // 20: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
+	6,  // 21: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
+	4,  // 22: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
+	29, // 23: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
+	4,  // 24: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
+	30, // 25: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
+	31, // 26: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
+	32, // 27: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
+	33, // 28: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
+	6,  // 29: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
+	6,  // 30: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
+	6,  // 31: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
+	6,  // 32: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
+	27, // 33: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
+	37, // 34: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
+	4,  // 35: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
+	6,  // 36: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
+	7,  // 37: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
+	50, // 38: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
+	39, // 39: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
+	39, // 40: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
+	43, // 41: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
+	47, // 42: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
+	48, // 43: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
+	51, // 44: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
+	0,  // 45: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
+	48, // 46: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
+	2,  // 47: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
+	1,  // 48: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
+	1,  // 49: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
+	8,  // 50: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
+	10, // 51: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
+	12, // 52: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
+	13, // 53: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
+	14, // 54: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
+	14, // 55: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
+	14, // 56: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
+	16, // 57: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
+	14, // 58: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
+	18, // 59: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
+	19, // 60: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
+	5,  // 61: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
+	24, // 62: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
+	27, // 63: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
+	38, // 64: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
+	40, // 65: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
+	1,  // 66: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
+	44, // 67: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
+	1,  // 68: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
+	27, // 69: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
+	1,  // 70: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
+	1,  // 71: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
+	34, // 72: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
+	27, // 73: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
+	1,  // 74: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
+	5,  // 75: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
+	3,  // 76: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
+	20, // 77: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
+	1,  // 78: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
+	9,  // 79: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
+	11, // 80: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
+	15, // 81: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
+	1,  // 82: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
+	15, // 83: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
+	15, // 84: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
+	15, // 85: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
+	17, // 86: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
+	17, // 87: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
+	17, // 88: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
+	17, // 89: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
+	1,  // 90: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
+	1,  // 91: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
+	28, // 92: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
+	1,  // 93: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
+	1,  // 94: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
+	42, // 95: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
+	45, // 96: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
+	46, // 97: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
+	28, // 98: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
+	41, // 99: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
+	1,  // 100: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
+	28, // 101: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
+	36, // 102: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
+	42, // 103: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
+	35, // 104: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
+	76, // [76:105] is the sub-list for method output_type
+	47, // [47:76] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_gateway_ipc_lock_proto_init() }
@@ -3830,6 +4337,7 @@ func file_gateway_ipc_lock_proto_init() {
 		(*Event_Break)(nil),
 		(*Event_Change)(nil),
 		(*Event_Watch)(nil),
+		(*Event_Gone)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3837,7 +4345,7 @@ func file_gateway_ipc_lock_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_ipc_lock_proto_rawDesc), len(file_gateway_ipc_lock_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   46,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

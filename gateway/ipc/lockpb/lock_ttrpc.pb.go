@@ -508,7 +508,10 @@ type AdminService interface {
 	List(context.Context, *Filter, Admin_ListServer) error
 	Sessions(context.Context, *Empty, Admin_SessionsServer) error
 	EndGrace(context.Context, *Empty) (*Empty, error)
-	Forget(context.Context, *Client) (*Empty, error)
+	Break(context.Context, *BreakRequest, Admin_BreakServer) error
+	Denials(context.Context, *Filter, Admin_DenialsServer) error
+	Hosts(context.Context, *Empty, Admin_HostsServer) error
+	Forget(context.Context, *Client) (*ForgetReply, error)
 }
 
 type Admin_ListServer interface {
@@ -534,6 +537,45 @@ type adminSessionsServer struct {
 }
 
 func (x *adminSessionsServer) Send(m *SessionList) error {
+	return x.StreamServer.SendMsg(m)
+}
+
+type Admin_BreakServer interface {
+	Send(*Snapshot) error
+	ttrpc.StreamServer
+}
+
+type adminBreakServer struct {
+	ttrpc.StreamServer
+}
+
+func (x *adminBreakServer) Send(m *Snapshot) error {
+	return x.StreamServer.SendMsg(m)
+}
+
+type Admin_DenialsServer interface {
+	Send(*DenialList) error
+	ttrpc.StreamServer
+}
+
+type adminDenialsServer struct {
+	ttrpc.StreamServer
+}
+
+func (x *adminDenialsServer) Send(m *DenialList) error {
+	return x.StreamServer.SendMsg(m)
+}
+
+type Admin_HostsServer interface {
+	Send(*NSMState) error
+	ttrpc.StreamServer
+}
+
+type adminHostsServer struct {
+	ttrpc.StreamServer
+}
+
+func (x *adminHostsServer) Send(m *NSMState) error {
 	return x.StreamServer.SendMsg(m)
 }
 
@@ -585,6 +627,39 @@ func RegisterAdminService(srv *ttrpc.Server, svc AdminService) {
 				StreamingClient: false,
 				StreamingServer: true,
 			},
+			"Break": {
+				Handler: func(ctx context.Context, stream ttrpc.StreamServer) (interface{}, error) {
+					m := new(BreakRequest)
+					if err := stream.RecvMsg(m); err != nil {
+						return nil, err
+					}
+					return nil, svc.Break(ctx, m, &adminBreakServer{stream})
+				},
+				StreamingClient: false,
+				StreamingServer: true,
+			},
+			"Denials": {
+				Handler: func(ctx context.Context, stream ttrpc.StreamServer) (interface{}, error) {
+					m := new(Filter)
+					if err := stream.RecvMsg(m); err != nil {
+						return nil, err
+					}
+					return nil, svc.Denials(ctx, m, &adminDenialsServer{stream})
+				},
+				StreamingClient: false,
+				StreamingServer: true,
+			},
+			"Hosts": {
+				Handler: func(ctx context.Context, stream ttrpc.StreamServer) (interface{}, error) {
+					m := new(Empty)
+					if err := stream.RecvMsg(m); err != nil {
+						return nil, err
+					}
+					return nil, svc.Hosts(ctx, m, &adminHostsServer{stream})
+				},
+				StreamingClient: false,
+				StreamingServer: true,
+			},
 		},
 	})
 }
@@ -594,7 +669,10 @@ type AdminClient interface {
 	List(context.Context, *Filter) (Admin_ListClient, error)
 	Sessions(context.Context, *Empty) (Admin_SessionsClient, error)
 	EndGrace(context.Context, *Empty) (*Empty, error)
-	Forget(context.Context, *Client) (*Empty, error)
+	Break(context.Context, *BreakRequest) (Admin_BreakClient, error)
+	Denials(context.Context, *Filter) (Admin_DenialsClient, error)
+	Hosts(context.Context, *Empty) (Admin_HostsClient, error)
+	Forget(context.Context, *Client) (*ForgetReply, error)
 }
 
 type adminClient struct {
@@ -681,8 +759,95 @@ func (c *adminClient) EndGrace(ctx context.Context, req *Empty) (*Empty, error) 
 	return &resp, nil
 }
 
-func (c *adminClient) Forget(ctx context.Context, req *Client) (*Empty, error) {
-	var resp Empty
+func (c *adminClient) Break(ctx context.Context, req *BreakRequest) (Admin_BreakClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: false,
+		StreamingServer: true,
+	}, "dittofs.ipc.Admin", "Break", req)
+	if err != nil {
+		return nil, err
+	}
+	x := &adminBreakClient{stream}
+	return x, nil
+}
+
+type Admin_BreakClient interface {
+	Recv() (*Snapshot, error)
+	ttrpc.ClientStream
+}
+
+type adminBreakClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *adminBreakClient) Recv() (*Snapshot, error) {
+	m := new(Snapshot)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *adminClient) Denials(ctx context.Context, req *Filter) (Admin_DenialsClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: false,
+		StreamingServer: true,
+	}, "dittofs.ipc.Admin", "Denials", req)
+	if err != nil {
+		return nil, err
+	}
+	x := &adminDenialsClient{stream}
+	return x, nil
+}
+
+type Admin_DenialsClient interface {
+	Recv() (*DenialList, error)
+	ttrpc.ClientStream
+}
+
+type adminDenialsClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *adminDenialsClient) Recv() (*DenialList, error) {
+	m := new(DenialList)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *adminClient) Hosts(ctx context.Context, req *Empty) (Admin_HostsClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: false,
+		StreamingServer: true,
+	}, "dittofs.ipc.Admin", "Hosts", req)
+	if err != nil {
+		return nil, err
+	}
+	x := &adminHostsClient{stream}
+	return x, nil
+}
+
+type Admin_HostsClient interface {
+	Recv() (*NSMState, error)
+	ttrpc.ClientStream
+}
+
+type adminHostsClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *adminHostsClient) Recv() (*NSMState, error) {
+	m := new(NSMState)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *adminClient) Forget(ctx context.Context, req *Client) (*ForgetReply, error) {
+	var resp ForgetReply
 	if err := c.client.Call(ctx, "dittofs.ipc.Admin", "Forget", req, &resp); err != nil {
 		return nil, err
 	}
