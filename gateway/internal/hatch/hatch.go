@@ -32,6 +32,12 @@ type Counter interface {
 	NSMState() int32
 	Hosts() []lockdb.Host
 	Notified(name, address string, state int32) (freed bool)
+	// Revoke takes away what f selects, or only says what it would, and returns it.
+	Revoke(f lock.Filter, dry bool) lock.Snapshot
+	// Denials are the latest requests that were refused, the latest last.
+	Denials(f lock.Filter) []lock.Denial
+	// Dismiss ends what an NFS host or an SMB client holds, and returns how much it was.
+	Dismiss(c lock.Client) (held int)
 }
 
 // Seat is one door's seat at it.
@@ -52,6 +58,8 @@ type Config struct {
 	Trees   *ipc.Trees
 	Log     *slog.Logger
 	Version string // the program's, for people
+	// Find names the file at an absolute path, for the admin command; nil: none.
+	Find func(path string) (lock.Key, error)
 }
 
 // House is the gateway's side of all hatches.

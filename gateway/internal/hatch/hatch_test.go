@@ -73,6 +73,21 @@ func (d *desk) Notified(name, address string, state int32) bool {
 	return true
 }
 
+func (d *desk) Revoke(f lock.Filter, dry bool) lock.Snapshot {
+	d.say("revoke", f, "%s %v", f.ID, dry)
+	return lock.Snapshot{Files: []lock.FileState{{Path: "p", Ranges: []lock.RangeState{{ID: f.ID, Owner: lock.Owner{Client: lock.Client{Door: lock.NLM, Name: "host"}}}}}}}
+}
+func (d *desk) Denials(f lock.Filter) (list []lock.Denial) {
+	for range 300 {
+		list = append(list, lock.Denial{Path: f.Path, What: "lock 0-9 exclusive"})
+	}
+	return list
+}
+func (d *desk) Dismiss(c lock.Client) int {
+	d.say("dismiss", c, "%v", c)
+	return 3
+}
+
 func (d *desk) heard() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -592,7 +607,7 @@ func TestNSM(t *testing.T) {
 func TestAdmin(t *testing.T) {
 	dir := t.TempDir()
 	d := &desk{epoch: 4}
-	h, _, _ := house(t, dir, d)
+	h, book, _ := house(t, dir, d)
 	h.Set(map[string]string{"nfs": "127.0.0.1:2049"})
 	c := dial(t, dir, "smbd", nil)
 	ctx := t.Context()
@@ -627,8 +642,36 @@ func TestAdmin(t *testing.T) {
 	if s, err := a.List(ctx, lock.Filter{Path: "dir"}); err != nil || s.Epoch != 4 || len(s.Files) != 1 || s.Files[0].Path != "a dir" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if err := errors.Join(a.EndGrace(ctx), a.Forget(ctx, lock.Client{Door: lock.NLM, Name: "host"})); err != nil || d.graceEnd != 1 || !slices.Contains(d.heard(), "forget nlm:host") {
+	if held, err := a.Forget(ctx, lock.Client{Door: lock.NLM, Name: "host"}); errors.Join(err, a.EndGrace(ctx)) != nil || held != 3 || d.graceEnd != 1 || !slices.Contains(d.heard(), "dismiss nlm:host") {
 		t.Errorf("%v, %q", err, d.heard())
+	}
+	if _, err := a.Forget(ctx, lock.Client{Door: lock.Local}); err == nil {
+		t.Error("local programs were forgotten")
+	}
+	if hs, err := a.Hosts(ctx); err != nil || len(hs) != 600 || hs[599].Name != "host599" {
+		t.Errorf("%d hosts, %v", len(hs), err)
+	}
+	if ds, err := a.Denials(ctx, lock.Filter{Path: "dir"}); err != nil || len(ds) != 300 || ds[299].Path != "dir" {
+		t.Errorf("%d denials, %v", len(ds), err)
+	}
+	for _, dry := range []bool{true, false} {
+		if s, err := a.Break(ctx, ipc.BreakRequest{Filter: lock.Filter{ID: "r1"}, DryRun: dry}); err != nil || len(s.Files) != 1 || s.Files[0].Ranges[0].ID != "r1" {
+			t.Errorf("%+v, %v", s, err)
+		}
+	}
+	if h := d.heard(); !slices.Equal(h[len(h)-2:], []string{"revoke r1 true", "revoke r1 false"}) {
+		t.Errorf("%q", h)
+	}
+	// Who took what away is in the log.
+	lines := book.until(t, "taken away")
+	want1 := fmt.Sprintf(`msg="taken away by the administrator" hatch=admin uid=%d id=r1 kind=range path=p file=0:0:0 owner=nlm:host:0: user="" offset=0 length=0 exclusive=false`, os.Getuid())
+	if l := lines[len(lines)-1]; !strings.HasPrefix(l, want1) {
+		t.Errorf("got  %s\nwant %s", l, want1)
+	}
+	for _, f := range []lock.Filter{{}, {User: "u", Kind: lock.KindRange}, {Path: "/no/export"}} {
+		if _, err := a.Break(ctx, ipc.BreakRequest{Filter: f}); err == nil {
+			t.Errorf("a break of %+v went through", f)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type visit struct {
 	house *House
 	hatch string
 	pid   int32
+	uid   uint32
 	log   *slog.Logger
 	out   *outbox
 	end   func() // closes the connection
@@ -49,7 +50,7 @@ func (h *House) visit(ctx context.Context, hatch string, c *net.UnixConn) {
 		c.Close()
 		return
 	}
-	v := &visit{house: h, hatch: hatch, pid: cred.Pid, log: h.Log.With("hatch", hatch, "pid", cred.Pid), out: newOutbox(),
+	v := &visit{house: h, hatch: hatch, pid: cred.Pid, uid: cred.Uid, log: h.Log.With("hatch", hatch, "pid", cred.Pid), out: newOutbox(),
 		end: func() { c.Close() }, sessions: map[uint64]ipc.Session{}}
 	ended := make(chan struct{})
 	g := newGuard(c, v.reject, sync.OnceFunc(func() { close(ended) }))

@@ -206,6 +206,7 @@ func (j *journal) commit(kvs []KV, seq uint64, sync bool) error {
 		return err
 	}
 	j.metrics.commits.Observe(time.Since(began).Seconds())
+	j.metrics.batch.Observe(float64(len(kvs)))
 	j.metrics.records.Set(float64(len(j.ledger.digests)))
 	return nil
 }

@@ -59,7 +59,7 @@ func (m *Manager) end(victim edge, mine []lock.ID) (self bool) {
 		switch {
 		case s == nil:
 		case self:
-			s.withdrawn(victim.Ticket.N)
+			s.withdrawn(victim.Ticket.N, lock.Deadlock)
 		default:
 			m.tell(victim.Ticket.Seat, lock.Event{Answer: &lock.Answer{Ticket: victim.Ticket.N, Outcome: lock.Deadlock}}, f.seq)
 		}

@@ -85,8 +85,8 @@ func (m *Manager) reclaim(f *file, r *lock.LockRequest) lock.Outcome {
 	}
 	before := f.t.Counts().Unclaimed
 	out := f.t.Reclaim(r)
+	m.metrics.reclaims.WithLabelValues(out.String()).Inc()
 	if out == lock.Granted {
-		m.metrics.reclaims.Inc()
 		if n := f.t.Counts().Unclaimed - before; n != 0 && m.unclaimed.Add(int64(n)) <= 0 {
 			go m.graceOver()
 		}
@@ -120,18 +120,4 @@ func (m *Manager) EndGrace() {
 	dropped := 0
 	m.everyFile(func(t *lock.Table) { dropped += t.DropUnclaimed() })
 	m.log.Info("grace ended", "dropped", dropped)
-}
-
-// List is what is held now, for people.
-func (m *Manager) List(f lock.Filter) lock.Snapshot {
-	s := lock.Snapshot{Grace: m.GraceLeft(), Epoch: m.epoch}
-	m.look(func(t *lock.Table) {
-		if st := filter(t.State(), f); !f.Key.IsZero() && st.Key != f.Key || st.Opens == nil && st.Ranges == nil && st.Leases == nil && st.Waiters == nil {
-			return
-		} else if f.Path == "" || st.Path == f.Path {
-			s.Files = append(s.Files, st)
-		}
-	})
-	sortFiles(s.Files)
-	return s
 }

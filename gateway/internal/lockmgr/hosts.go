@@ -129,10 +129,15 @@ func (m *Manager) Notified(name, address string, state int32) (freed bool) {
 
 // forgetIdleHosts takes clients off the record that have held nothing for long.
 func (m *Manager) forgetIdleHosts(now time.Time) {
+	m.dropHosts(func(h *host) bool { return now.Sub(h.used) > idleHost })
+}
+
+// dropHosts takes those of which off the record that hold nothing.
+func (m *Manager) dropHosts(which func(*host) bool) {
 	m.mu.Lock()
 	var idle []lockdb.Host
 	for name, h := range m.hosts {
-		if now.Sub(h.used) > idleHost && m.perClient[lock.Client{Door: lock.NLM, Name: name}] == 0 {
+		if which(h) && m.perClient[lock.Client{Door: lock.NLM, Name: name}] == 0 {
 			idle = append(idle, h.Host)
 			delete(m.hosts, name)
 			rec := h.Host

@@ -46,6 +46,7 @@ type Manager struct {
 	vault   lockdb.Vault
 	log     *slog.Logger
 	metrics *metrics
+	denials *denials
 	epoch   uint64
 
 	shards  [64]shard
@@ -102,7 +103,7 @@ func New(cfg Config, start lockdb.Start, v lockdb.Vault, log *slog.Logger, reg p
 	for i := range m.shards {
 		m.shards[i].files = map[lock.Key]*file{}
 	}
-	m.metrics = newMetrics(m, reg)
+	m.metrics, m.denials = newMetrics(m, reg), newDenials()
 	m.restore(start)
 	return m
 }
@@ -209,6 +210,11 @@ func (m *Manager) perform(f *file) {
 			m.tell(e.Seat, e.Event, f.seq)
 		case lock.CountRanges:
 			m.count(e.Client, e.N)
+			if e.N < 0 {
+				m.metrics.hold[doorOf(e.Client.Door)].Observe(e.After.Seconds())
+			}
+		case lock.BreakOver:
+			m.metrics.broken[e.End].Observe(e.After.Seconds())
 		case lock.AwaitAck:
 			lease, stage, sent := e.Lease, e.Stage, f.t.At
 			time.AfterFunc(m.cfg.BreakTimeout, func() { m.ackTimeout(k, lease, stage, sent) })
@@ -254,7 +260,6 @@ func (m *Manager) later(k lock.Key, verb func(t *lock.Table)) {
 func (m *Manager) ackTimeout(k lock.Key, lease, stage uint64, sent time.Time) {
 	m.later(k, func(t *lock.Table) {
 		if t.AckTimeout(lease, stage) {
-			m.metrics.forced.Inc()
 			m.log.Warn("lease break not acknowledged: forced", "file", k, "path", t.Path, "took", time.Since(sent))
 		}
 	})
@@ -303,12 +308,17 @@ func (m *Manager) everyFile(verb func(t *lock.Table)) {
 // look reads each file that has state; the law is not asked.
 func (m *Manager) look(read func(t *lock.Table)) {
 	for _, k := range m.keys() {
-		f := m.file(k)
-		read(&f.t)
-		m.performed(f)
-		f.mu.Unlock()
-		m.unpin(f)
+		m.lookAt(k, read)
 	}
+}
+
+// lookAt is look at one file.
+func (m *Manager) lookAt(k lock.Key, read func(t *lock.Table)) {
+	f := m.file(k)
+	read(&f.t)
+	m.performed(f)
+	f.mu.Unlock()
+	m.unpin(f)
 }
 
 // Run ends the muster and the grace period in time, and forgets hosts that have held nothing for long, until ctx ends.

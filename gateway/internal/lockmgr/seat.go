@@ -36,6 +36,35 @@ type waits struct {
 	key          lock.Key
 	open, access uint64
 	lock         *lock.LockRequest
+	who          *waiter
+}
+
+// waiter is who waits with a ticket, for metrics and for people.
+type waiter struct {
+	ask    asked
+	since  time.Time
+	denial lock.Denial // what it becomes if nothing is granted, but for the words of what was asked
+	what   func() string
+}
+
+// ended notes how waiting ended.
+func (m *Manager) ended(w *waits, out lock.Outcome, h *lock.Holder) {
+	if w.who == nil {
+		return
+	}
+	door := w.who.denial.Owner.Client.Door
+	waited := time.Since(w.who.since)
+	m.metrics.wait[doorOf(door)][w.who.ask].Observe(waited.Seconds())
+	m.metrics.ruled(door, w.who.ask, out)
+	if !counts(out) {
+		return
+	}
+	d := w.who.denial
+	d.What, d.Outcome, d.Waited = w.who.what(), out, waited
+	if h != nil {
+		d.Holder = h
+	}
+	m.denials.note(d)
 }
 
 // queued is an event that may be told when everything up to seq is durable.
@@ -83,11 +112,14 @@ func (m *Manager) tell(seat uint64, e lock.Event, seq uint64) {
 			}
 		}
 		s.mu.Unlock()
-		m.metrics.answered(e.Answer.Outcome)
+		m.ended(&w, e.Answer.Outcome, e.Answer.Holder)
 	}
 	if e.Break != nil {
-		m.metrics.breaks.Inc()
+		m.metrics.breaks[e.Break.Kind].Inc()
 		m.log.Info("lease break", "file", e.Break.Key, "client", e.Break.Client, "from", e.Break.From, "to", e.Break.To, "ack", e.Break.AckRequired)
+	}
+	if e.Gone != nil && !e.Gone.Range {
+		s.forget(s.opens, e.Gone.Open)
 	}
 	s.put(e, seq, w)
 }
@@ -246,6 +278,7 @@ func (s *Seat) forget(set map[uint64]lock.Key, n uint64) (lock.Key, bool) {
 
 // waits notes a ticket before anybody can answer it.
 func (s *Seat) waits(ticket uint64, w waits) {
+	w.who.since = time.Now()
 	s.mu.Lock()
 	s.tickets[ticket] = w
 	s.mu.Unlock()

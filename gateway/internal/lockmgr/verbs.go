@@ -1,6 +1,7 @@
 package lockmgr
 
 import (
+	"cmp"
 	"context"
 
 	"dittofs/gateway/lock"
@@ -63,7 +64,8 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	f := m.file(r.Key)
 	if !s.claim(s.opens, r.Open, r.Key) {
 		m.leave(ctx, f)
-		return lock.OpenResult{Outcome: m.metrics.outcome(lock.Invalid)}, nil
+		m.metrics.ruled(s.door, askOpen, lock.Invalid)
+		return lock.OpenResult{Outcome: lock.Invalid}, nil
 	}
 	var res lock.OpenResult
 	switch {
@@ -79,16 +81,26 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	switch res.Outcome {
 	case lock.Granted:
 	case lock.Blocked:
-		s.waits(r.Ticket, waits{key: r.Key, open: r.Open})
+		req := r
+		s.waits(r.Ticket, waits{key: r.Key, open: r.Open, who: &waiter{ask: askOpen, what: req.What,
+			denial: lock.Denial{Key: r.Key, Path: cmp.Or(r.Path, f.t.Path), Owner: r.Owner, User: r.User, Holder: res.Holder}}})
 	default:
 		s.forget(s.opens, r.Open)
 	}
+	limit := ""
+	if res.Outcome == lock.Limit {
+		limit = m.limit(&f.t, r.Owner.Client, askOpen)
+	}
+	path := cmp.Or(r.Path, f.t.Path)
 	if err := m.leave(ctx, f); err != nil && res.Outcome == lock.Granted {
 		m.refuse(r.Key, err, func(t *lock.Table) { t.Close(id, false) })
 		s.forget(s.opens, r.Open)
 		res = lock.OpenResult{Outcome: lock.Failed}
 	}
-	m.metrics.outcome(res.Outcome)
+	m.metrics.ruled(s.door, askOpen, res.Outcome)
+	if counts(res.Outcome) {
+		m.denials.note(lock.Denial{Key: r.Key, Path: path, Owner: r.Owner, User: r.User, What: r.What(), Outcome: res.Outcome, Limit: limit, Holder: res.Holder})
+	}
 	return res, nil
 }
 
@@ -137,20 +149,31 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 	f := m.file(r.Key)
 	if !s.claim(s.accesses, r.ID, r.Key) {
 		m.leave(ctx, f)
-		return lock.Result{Outcome: m.metrics.outcome(lock.Invalid)}, nil
+		m.metrics.ruled(s.door, askAccess, lock.Invalid)
+		return lock.Result{Outcome: lock.Invalid}, nil
 	}
 	res := f.t.Access(lock.ID{Seat: s.n, N: r.ID}, lock.ID{Seat: s.n, N: r.Ticket}, &r)
 	switch res.Outcome {
 	case lock.Granted:
 	case lock.Blocked:
-		s.waits(r.Ticket, waits{key: r.Key, access: r.ID})
+		req := r
+		s.waits(r.Ticket, waits{key: r.Key, access: r.ID, who: &waiter{ask: askAccess, what: req.What,
+			denial: lock.Denial{Key: r.Key, Path: f.t.Path, Owner: r.Owner, Holder: res.Holder}}})
 	default:
 		s.forget(s.accesses, r.ID)
 	}
+	limit := ""
+	if res.Outcome == lock.Limit {
+		limit = m.limit(&f.t, r.Owner.Client, askAccess)
+	}
+	path = cmp.Or(path, f.t.Path)
 	if err := m.leave(ctx, f); err != nil {
 		m.log.Error("lock database refuses", "file", r.Key, "err", err)
 	}
-	m.metrics.outcome(res.Outcome)
+	m.metrics.ruled(s.door, askAccess, res.Outcome)
+	if counts(res.Outcome) {
+		m.denials.note(lock.Denial{Key: r.Key, Path: path, Owner: r.Owner, What: r.What(), Outcome: res.Outcome, Limit: limit, Holder: res.Holder})
+	}
 	return res, nil
 }
 
@@ -206,9 +229,18 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 	default:
 		res = f.t.Lock(s.n, lock.ID{Seat: s.n, N: r.Ticket}, &r)
 	}
-	if res.Outcome == lock.Blocked {
-		asked := r
-		s.waits(r.Ticket, waits{key: r.Key, lock: &asked})
+	kind := askRange
+	if r.Flock {
+		kind = askFlock
+	}
+	limit, path := "", cmp.Or(r.Path, f.t.Path)
+	switch res.Outcome {
+	case lock.Blocked:
+		req := r
+		s.waits(r.Ticket, waits{key: r.Key, lock: &req, who: &waiter{ask: kind, what: req.What,
+			denial: lock.Denial{Key: r.Key, Path: path, Owner: r.Owner, User: r.User, Holder: res.Holder}}})
+	case lock.Limit:
+		limit = m.limit(&f.t, r.Owner.Client, kind)
 	}
 	err := m.leave(ctx, f)
 	if err == nil && watching != 0 {
@@ -223,9 +255,12 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 		res = lock.Result{Outcome: lock.Failed}
 	}
 	if res.Outcome == lock.Blocked && m.waiting.Load() > 1 && m.breakDeadlocks(lock.ID{Seat: s.n, N: r.Ticket}) {
-		res.Outcome = lock.Deadlock
+		return lock.Result{Outcome: lock.Deadlock}, nil // counted when it left the line
 	}
-	m.metrics.outcome(res.Outcome)
+	m.metrics.ruled(s.door, kind, res.Outcome)
+	if counts(res.Outcome) {
+		m.denials.note(lock.Denial{Key: r.Key, Path: path, Owner: r.Owner, User: r.User, What: r.What(), Outcome: res.Outcome, Limit: limit, Holder: res.Holder})
+	}
 	return res, nil
 }
 
@@ -264,7 +299,7 @@ func (s *Seat) Cancel(ctx context.Context, ticket uint64) (lock.Outcome, error) 
 	f := s.m.file(w.key)
 	waited := f.t.Cancel(lock.ID{Seat: s.n, N: ticket})
 	if waited {
-		s.withdrawn(ticket)
+		s.withdrawn(ticket, lock.Cancelled)
 	}
 	if err := s.m.leave(ctx, f); err != nil {
 		s.m.log.Error("lock database refuses", "file", w.key, "err", err)
@@ -275,15 +310,19 @@ func (s *Seat) Cancel(ctx context.Context, ticket uint64) (lock.Outcome, error) 
 	return lock.Cancelled, nil
 }
 
-// withdrawn forgets a ticket that left the line without an answer.
-func (s *Seat) withdrawn(ticket uint64) {
+// withdrawn forgets a ticket that left the line without an answer; out is why.
+func (s *Seat) withdrawn(ticket uint64, out lock.Outcome) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if w, ok := s.tickets[ticket]; ok {
+	w, ok := s.tickets[ticket]
+	if ok {
 		delete(s.tickets, ticket)
 		delete(s.opens, w.open)
 		delete(s.accesses, w.access)
 		s.m.waiting.Add(-1)
+	}
+	s.mu.Unlock()
+	if ok {
+		s.m.ended(&w, out, nil)
 	}
 }
 
@@ -300,7 +339,7 @@ func (s *Seat) CancelLock(ctx context.Context, r lock.LockRequest) (lock.Outcome
 		of := s.m.seats[id.Seat]
 		s.m.mu.Unlock()
 		if of != nil {
-			of.withdrawn(id.N)
+			of.withdrawn(id.N, lock.Cancelled)
 		}
 	}
 	if err := s.m.leave(ctx, f); err != nil {

@@ -84,7 +84,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 		default:
 		}
 	})
-	house := hatch.New(hatch.Config{Dir: cfg.Run, Counter: seats{counter, start.NSM}, Trees: trees, Log: log, Version: daemon.Version})
+	house := hatch.New(hatch.Config{Dir: cfg.Run, Counter: seats{counter, start.NSM}, Trees: trees, Log: log, Version: daemon.Version, Find: find(exports)})
 	g.Go(func() error { return house.Serve(ctx) })
 	g.Go(func() error { return follow(ctx, env, trees, exports, news) })
 
@@ -150,6 +150,30 @@ func (s seats) Attach(door lock.Door, name string, sink func(lock.Event)) hatch.
 }
 
 func (s seats) NSMState() int32 { return s.nsm }
+
+// find names a file by its path on this machine, beneath an export.
+func find(exports *export.Set) func(string) (lock.Key, error) {
+	return func(p string) (lock.Key, error) {
+		e, rest := exports.ByPath(p)
+		if e == nil {
+			return lock.Key{}, fmt.Errorf("%s lies in no export", p)
+		}
+		f, err := e.Root()
+		if err != nil {
+			return lock.Key{}, fmt.Errorf("%s: %w", p, err)
+		}
+		defer f.Release()
+		if rest == "" {
+			return f.Key, nil
+		}
+		g, err := f.Walk(export.Root, rest)
+		if err != nil {
+			return lock.Key{}, fmt.Errorf("%s: %w", p, err)
+		}
+		defer g.Release()
+		return g.Key, nil
+	}
+}
 
 // follow gives the exports the trees that are mounted and takes away those that are not: local programs would go around the law.
 func follow(ctx context.Context, env daemon.Env, trees *ipc.Trees, exports *export.Set, news <-chan struct{}) error {
