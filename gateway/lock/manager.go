@@ -197,6 +197,9 @@ const (
 	Modified
 	RenamedOld
 	RenamedNew
+	AddedStream    // Name is FILE:STREAM:$DATA
+	RemovedStream  // likewise
+	ModifiedStream // likewise
 )
 
 // Change tells that a file, or a name in a directory, changed. [MS-SMB2] 2.2.35 names the filter bits.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strings"
 
 	"dittofs/gateway/export"
 	"dittofs/gateway/lock"
@@ -18,10 +19,36 @@ func (t *tree) changed(ctx context.Context, c lock.Change, path string) {
 	}
 }
 
+// streamChanged tells a change of one of the file's named streams.
+func (o *open) streamChanged(ctx context.Context, a lock.Action, name string, filter smb2.CompletionFilter) {
+	o.mu.Lock()
+	suffix := ":" + name + streamType
+	c := lock.Change{Key: o.stream.base, Dir: o.inDirectory(), Name: o.name + suffix, Action: a, Filter: uint32(filter)}
+	path := o.path + suffix
+	o.mu.Unlock()
+	o.tree.changed(ctx, c, path)
+}
+
+// changedName is the name in a change as a client sees it.
+func changedName(a lock.Action, disk string) string {
+	if a < lock.AddedStream {
+		return wireName(disk)
+	}
+	at := strings.LastIndexByte(strings.TrimSuffix(disk, streamType), ':')
+	return wireName(disk[:max(at, 0)]) + disk[max(at, 0):]
+}
+
 // modified tells that the open's file changed, data or attributes.
 func (o *open) modified(ctx context.Context, filter smb2.CompletionFilter, data bool) {
+	if o.stream != nil {
+		if filter&smb2.NotifyChangeSize != 0 {
+			o.streamChanged(ctx, lock.ModifiedStream, o.stream.called(), smb2.NotifyChangeStreamSize|smb2.NotifyChangeStreamWrite)
+			return
+		}
+		data = false
+	}
 	o.mu.Lock()
-	c := lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(filter), Data: data}
+	c := lock.Change{Key: o.fileKey(), Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(filter), Data: data}
 	path := o.path
 	o.mu.Unlock()
 	o.tree.changed(ctx, c, path)

@@ -94,7 +94,7 @@ func (t *watches) changedAt(c lock.Change, in *share, path string) {
 	}
 	t.mu.Unlock()
 	for _, w := range direct {
-		w.tell(c, wireName(c.Name))
+		w.tell(c, changedName(c.Action, c.Name))
 	}
 	for _, w := range above {
 		switch rest, beneath := strings.CutPrefix(path, prefix(w.path)); {
@@ -102,9 +102,10 @@ func (t *watches) changedAt(c lock.Change, in *share, path string) {
 			w.lost(c)
 		case beneath:
 			parts := strings.Split(rest, "/")
-			for i := range parts {
+			for i := range parts[:len(parts)-1] {
 				parts[i] = wireName(parts[i])
 			}
+			parts[len(parts)-1] = changedName(c.Action, parts[len(parts)-1])
 			w.tell(c, strings.Join(parts, `\`))
 		}
 	}

@@ -25,7 +25,7 @@ func closeFile(ctx context.Context, r *request) (reply, error) {
 	}
 	a := &smb2.CloseResponse{}
 	if q.Flags&smb2.CloseFlagPostQueryAttrib != 0 && o.pipe == nil {
-		if i, err := statFile(o.file, o.called()); err == nil {
+		if i, err := o.stat(); err == nil {
 			a.Flags = smb2.CloseFlagPostQueryAttrib
 			a.CreationTime, a.LastAccessTime = wire.FiletimeOf(i.birth), wire.FiletimeOf(i.access)
 			a.LastWriteTime, a.ChangeTime = wire.FiletimeOf(i.write), wire.FiletimeOf(i.change)
@@ -65,8 +65,13 @@ func (o *open) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	i, err := statFile(o.file, name)
+	if err != nil {
+		done(false)
+		return err
+	}
 	err = s.as(o.vol, func() error {
-		if o.directory {
+		if i.isDir() {
 			return export.Rmdir(int(parent.Fd()), name)
 		}
 		return export.Unlink(int(parent.Fd()), name)
@@ -76,7 +81,7 @@ func (o *open) remove(ctx context.Context) error {
 		return err
 	}
 	filter := smb2.NotifyChangeFileName
-	if o.directory {
+	if i.isDir() {
 		filter = smb2.NotifyChangeDirName
 	}
 	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: key, Name: name, Action: lock.Removed, Filter: uint32(filter)}, rel)

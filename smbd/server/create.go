@@ -28,17 +28,19 @@ type creation struct {
 	vol  *volume
 
 	parts  []string
+	stream streamName
 	asked  smb2.AccessMask // with generic rights mapped
 	access smb2.AccessMask // what the open will have
 	max    bool            // MAXIMUM_ALLOWED was asked for
 
-	at     *place
-	info   *info // of the file at the place
-	file   *os.File
-	made   bool // by us
-	action smb2.CreateAction
-	dir    lock.Key // the directory, where a name was made
-	o      *open
+	at         *place
+	info       *info // of the file at the place
+	file       *os.File
+	made       bool // by us
+	madeStream bool
+	action     smb2.CreateAction
+	dir        lock.Key // the directory, where a name was made
+	o          *open
 }
 
 // errAgain: the file went away while it was being opened; look again.
@@ -89,7 +91,7 @@ func newOpen(r *request) *open {
 
 // once looks, opens and asks one time.
 func (c *creation) once(ctx context.Context) (body reply, err error) {
-	c.made, c.file, c.at, c.info, c.o, c.access = false, nil, nil, nil, nil, c.asked
+	c.made, c.madeStream, c.file, c.at, c.info, c.o, c.access = false, false, nil, nil, nil, nil, c.asked
 	defer func() {
 		if err != nil {
 			c.undo(ctx)
@@ -102,9 +104,12 @@ func (c *creation) once(ctx context.Context) (body reply, err error) {
 	if err != nil {
 		return nil, pathError(err)
 	}
-	if c.at.file == nil {
+	switch {
+	case c.at.file == nil:
 		err = c.make(ctx)
-	} else {
+	case c.stream.name != "":
+		err = c.openStreamFile()
+	default:
 		err = c.openExisting()
 	}
 	if err != nil {
@@ -146,13 +151,11 @@ func (c *creation) undo(ctx context.Context) {
 		c.tree.changed(ctx, lock.Change{Dir: c.dir, Name: c.at.name, Action: lock.Removed, Filter: c.nameFilter()}, c.at.path)
 	}
 	if c.o != nil {
-		c.s.s.opens.remove(c.o)
-		if c.o.asked {
-			res, err := c.s.s.locks.Close(ctx, lock.CloseRequest{Open: c.o.number})
-			if err == nil && res.Delete && !c.made {
-				c.o.remove(ctx)
-			}
+		if c.madeStream && !c.made {
+			c.o.removeStream(ctx)
 		}
+		c.s.s.opens.remove(c.o)
+		c.o.leave(ctx)
 	}
 	if c.file != nil {
 		c.file.Close()
@@ -172,15 +175,25 @@ func (c *creation) ask(ctx context.Context) error {
 	o := newOpen(c.r)
 	o.vol, o.key, o.directory, o.file, o.access, o.options = c.vol, key, c.info.isDir(), c.file, c.access, c.q.CreateOptions
 	o.parent, o.name, o.path = c.at.parent, c.at.name, c.at.path
+	if c.stream.name != "" {
+		o.stream, o.directory = c.s.s.streams.use(key, c.stream.name), false
+		o.key = o.stream.key
+	}
+	c.o = o
 	o.number = locks.Number()
 	o.owner = lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: c.r.chain.c.client}, Session: c.s.id, Handle: o.number}
 	req := lock.OpenRequest{
-		Open: o.number, Key: key, Owner: o.owner, Directory: o.directory, Access: counterAccess(c.access), Share: counterShare(c.q.ShareAccess),
-		Overwrite: !c.made && c.overwrites(), DeleteOnClose: c.q.CreateOptions&smb2.FileDeleteOnClose != 0,
+		Open: o.number, Key: o.key, Owner: o.owner, Directory: o.directory, Access: counterAccess(c.access), Share: counterShare(c.q.ShareAccess),
+		Overwrite: !c.made && (c.overwrites() || o.stream != nil && c.truncates()), DeleteOnClose: c.q.CreateOptions&smb2.FileDeleteOnClose != 0,
 		Path: o.path, User: c.s.who(),
 	}
+	if o.stream != nil {
+		req.Path += ":" + c.stream.name
+		if err := c.holdFile(ctx, o); err != nil {
+			return err
+		}
+	}
 	c.cache(o, &req)
-	c.o = o
 	c.s.s.opens.add(o) // before the question: a break may come as soon as it is answered
 	res, err := locks.Open(ctx, req, c.r.pend)
 	if err != nil {
@@ -199,6 +212,11 @@ func (c *creation) ask(ctx context.Context) error {
 
 // settle does what had to wait for the counter's consent. [MS-FSA] 2.1.5.1.2.3.
 func (c *creation) settle() error {
+	if c.o.stream != nil {
+		if err := c.settleStream(); err != nil {
+			return err
+		}
+	}
 	if !c.made && c.overwrites() {
 		err := c.s.as(c.vol, func() error {
 			f := c.file
@@ -210,7 +228,10 @@ func (c *creation) settle() error {
 				f = os.NewFile(uintptr(fd), c.at.name)
 				defer f.Close()
 			}
-			return export.Truncate(int(f.Fd()), 0)
+			if err := export.Truncate(int(f.Fd()), 0); err != nil {
+				return err
+			}
+			return c.removeStreams()
 		})
 		if err != nil {
 			return err
@@ -230,7 +251,7 @@ func (c *creation) settle() error {
 			}
 		}
 	}
-	info, err := statFile(c.file, c.at.name)
+	info, err := c.o.stat()
 	if err == nil {
 		c.info = info
 	}
@@ -246,9 +267,12 @@ func (c *creation) nameFilter() uint32 {
 
 // tell lets the others know what happened.
 func (c *creation) tell(ctx context.Context) {
+	if c.madeStream {
+		c.o.streamChanged(ctx, lock.AddedStream, c.o.stream.called(), smb2.NotifyChangeStreamName)
+	}
 	switch {
 	case c.made:
-		c.tree.changed(ctx, lock.Change{Key: c.o.key, Dir: c.dir, Name: c.at.name, Action: lock.Added, Filter: c.nameFilter()}, c.at.path)
+		c.tree.changed(ctx, lock.Change{Key: c.o.fileKey(), Dir: c.dir, Name: c.at.name, Action: lock.Added, Filter: c.nameFilter()}, c.at.path)
 	case c.overwrites():
 		c.o.modified(ctx, smb2.NotifyChangeSize|smb2.NotifyChangeLastWrite|smb2.NotifyChangeAttributes, true)
 	}

@@ -57,8 +57,20 @@ func (c *creation) check() (err error) {
 	if o&smb2.FileDeleteOnClose != 0 && c.access&smb2.Delete == 0 && !c.max {
 		return ntstatus.AccessDenied
 	}
-	if c.parts, err = components(q.Name); err != nil {
+	file, s, err := cutStream(q.Name)
+	if err != nil {
 		return err
+	}
+	if c.parts, err = components(file); err != nil {
+		return err
+	}
+	switch c.stream = s; {
+	case s.given && c.tree.share.config.NoStreams:
+		return ntstatus.ObjectNameInvalid
+	case s.given && o&smb2.FileDirectoryFile != 0:
+		return ntstatus.NotADirectory
+	case s.given && s.name == "":
+		q.CreateOptions |= smb2.FileNonDirectoryFile // a directory has no unnamed stream
 	}
 	c.asked = c.access
 	c.vol, err = c.tree.volume()
@@ -75,7 +87,7 @@ func (c *creation) truncates() bool {
 }
 
 // overwrites is truncates for the counter, which looks at files only.
-func (c *creation) overwrites() bool { return c.truncates() && !c.info.isDir() }
+func (c *creation) overwrites() bool { return c.truncates() && c.stream.name == "" && !c.info.isDir() }
 
 // counterAccess are the rights that share modes and leases look at.
 func counterAccess(a smb2.AccessMask) (l lock.Access) {

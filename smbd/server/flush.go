@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -29,11 +28,7 @@ func flush(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.AccessDenied
 	}
 	r.proceed()
-	err = o.file.Sync()
-	if errors.Is(err, unix.EBADF) {
-		err = unix.Syncfs(int(o.vol.root.Fd())) // a directory that is not open for listing: its descriptor is O_PATH
-	}
-	if err != nil {
+	if err := o.sync(unix.Fsync); err != nil {
 		return nil, err
 	}
 	return &smb2.FlushResponse{}, nil

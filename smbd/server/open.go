@@ -30,6 +30,8 @@ type open struct {
 	kind      lock.CacheKind
 	leaseKey  lock.GUID
 	parentKey lock.GUID
+	stream    *stream // nil for the file itself
+	hold      uint64  // the open at the counter that holds the stream's file
 
 	mu       sync.Mutex // guards the fields below
 	closed   bool
@@ -118,14 +120,7 @@ func (o *open) close(ctx context.Context) {
 
 // release gives the open back to the counter and removes the name where the counter says so.
 func (o *open) release(ctx context.Context) {
-	res, err := o.session.s.locks.Close(ctx, lock.CloseRequest{Open: o.number})
-	if err != nil {
-		o.session.log.Warn("close not told to the gateway", "path", o.path, "err", err)
-	} else if res.Delete {
-		if err := o.remove(ctx); err != nil {
-			o.session.log.Warn("delete on close", "path", o.path, "err", err)
-		}
-	}
+	o.leave(ctx)
 	o.scan.close()
 	o.file.Close()
 	if o.parent != nil {

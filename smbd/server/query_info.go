@@ -84,14 +84,18 @@ func (o *open) standardInfo(i *info) fscc.FileStandardInformation {
 func (o *open) wirePath() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	stream := ""
+	if o.stream != nil {
+		stream = ":" + o.stream.called()
+	}
 	if o.path == "." || o.path == "" {
-		return `\`
+		return `\` + stream
 	}
 	parts := strings.Split(o.path, "/")
 	for i, p := range parts {
 		parts[i] = wireName(p)
 	}
-	return `\` + strings.Join(parts, `\`)
+	return `\` + strings.Join(parts, `\`) + stream
 }
 
 const readAttributes = smb2.FileReadAttributes
@@ -103,7 +107,7 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 			return nil, ntstatus.AccessDenied
 		}
 	}
-	i, err := statFile(o.file, o.called())
+	i, err := o.stat()
 	if err != nil {
 		return nil, err
 	}
@@ -143,10 +147,7 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 			Name: fscc.FileNameInformation{FileName: o.wirePath()}}
 		return a.Append(nil), nil
 	case fscc.FileStream:
-		if i.isDir() {
-			return nil, nil
-		}
-		return fscc.AppendStreams(nil, []fscc.Stream{{Size: i.size, AllocationSize: i.alloc, Name: "::$DATA"}}), nil
+		return o.streamInfo()
 	case fscc.FileCompression:
 		return (&fscc.FileCompressionInformation{CompressedFileSize: i.alloc}).Append(nil), nil
 	case fscc.FileNetworkOpen:
@@ -162,7 +163,11 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 	case fscc.FileFullEa:
 		return nil, ntstatus.NoEAsOnFile
 	case fscc.FileAlternateName:
-		return nil, ntstatus.ObjectNameNotFound // there are no short names
+		name := wireName(o.called())
+		if !isShortName(name) {
+			return nil, ntstatus.ObjectNameNotFound // no other short names are made
+		}
+		return (&fscc.FileNameInformation{FileName: name}).Append(nil), nil
 	}
 	return nil, ntstatus.InvalidInfoClass
 }
@@ -207,10 +212,13 @@ func fileSystemInfo(o *open, class fscc.FSClass) ([]byte, error) {
 		}
 		return d.Append(nil), nil
 	case fscc.FSAttribute:
-		a := fscc.FSAttributeInformation{Attributes: fscc.FileCasePreservedNames | fscc.FileUnicodeOnDisk | fscc.FilePersistentACLs | fscc.FileSupportsSparseFiles |
+		a := fscc.FSAttributeInformation{Attributes: fscc.FileCaseSensitiveSearch | fscc.FileCasePreservedNames | fscc.FileUnicodeOnDisk | fscc.FilePersistentACLs | fscc.FileSupportsSparseFiles |
 			fscc.FileSupportsHardLinks, MaximumComponentNameLength: 255, FileSystemName: "NTFS"}
 		if o.tree.share.config.ReadOnly {
 			a.Attributes |= fscc.FileReadOnlyVolume
+		}
+		if !o.tree.share.config.NoStreams {
+			a.Attributes |= fscc.FileNamedStreams
 		}
 		return a.Append(nil), nil
 	case fscc.FSSectorSize:

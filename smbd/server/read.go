@@ -43,7 +43,7 @@ func read(ctx context.Context, r *request) (reply, error) {
 	defer done(false)
 	r.proceed()
 	msg := make([]byte, smb2.ReadDataOffset+int(q.Length))
-	n, err := pread(int(o.file.Fd()), msg[smb2.ReadDataOffset:], int64(q.Offset))
+	n, err := o.readAt(msg[smb2.ReadDataOffset:], int64(q.Offset))
 	if err != nil {
 		return nil, err
 	}

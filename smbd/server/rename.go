@@ -75,6 +75,9 @@ func (o *open) target(ctx context.Context, r *request, name string, replace bool
 }
 
 func rename(ctx context.Context, r *request, o *open, name string, replace bool) error {
+	if o.stream != nil {
+		return o.renameStream(ctx, name, replace)
+	}
 	if o.access&smb2.Delete == 0 {
 		return ntstatus.AccessDenied
 	}
@@ -89,6 +92,9 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	defer func() { p.close() }()
 	defer end(true)
 	done, err := o.admit(ctx, r, lock.OpRename, 0, 0)
+	if err == ntstatus.SharingViolation {
+		err = ntstatus.AccessDenied // [MS-FSA] 2.1.5.15.11: one of its streams is open
+	}
 	if err != nil {
 		return err
 	}
@@ -153,6 +159,9 @@ func pathOf(p *place) string {
 func link(ctx context.Context, r *request, o *open, name string, replace bool) error {
 	if o.directory {
 		return ntstatus.FileIsADirectory
+	}
+	if o.stream != nil {
+		return ntstatus.InvalidParameter // only files have links
 	}
 	if o.tree.maximal&smb2.FileWriteData == 0 {
 		return ntstatus.AccessDenied

@@ -44,6 +44,7 @@ type Server struct {
 	hold    time.Duration // how long an operation waits for a break
 	shares  map[string]*share
 	opens   opens
+	streams streams
 	watches watches
 
 	mu       sync.Mutex // guards the fields below
@@ -57,7 +58,7 @@ func New(cfg Config) *Server {
 		cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Metrics), name: cfg.Settings.SMB.ServerName,
 		hold:   cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
 		shares: map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
-		opens:  opens{by: map[uint64]*open{}}, watches: newWatches(),
+		opens:  opens{by: map[uint64]*open{}}, watches: newWatches(), streams: streams{by: map[lock.Key][]*stream{}},
 		conns: map[*conn]struct{}{}, sessions: map[uint64]*session{},
 	}
 	if s.name == "" {

@@ -221,7 +221,7 @@ func setSize(ctx context.Context, r *request, o *open, size uint64) error {
 	case o.directory || size > 1<<63-1:
 		return ntstatus.InvalidParameter
 	}
-	i, err := statFile(o.file, "")
+	i, err := o.stat()
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func setSize(ctx context.Context, r *request, o *open, size uint64) error {
 	if err != nil {
 		return err
 	}
-	err = export.Truncate(int(o.file.Fd()), size)
+	err = o.truncate(size)
 	done(err == nil)
 	if err == nil {
 		o.modified(ctx, smb2.NotifyChangeSize|smb2.NotifyChangeLastWrite, true)
@@ -245,14 +245,14 @@ func setAllocation(ctx context.Context, r *request, o *open, alloc uint64) error
 	case o.directory || alloc > 1<<63-1:
 		return ntstatus.InvalidParameter
 	}
-	i, err := statFile(o.file, "")
+	i, err := o.stat()
 	if err != nil {
 		return err
 	}
 	if alloc < i.size {
 		return setSize(ctx, r, o, alloc)
 	}
-	if alloc == 0 {
+	if alloc == 0 || o.stream != nil {
 		return nil
 	}
 	err = unix.Fallocate(int(o.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, int64(alloc))
@@ -267,13 +267,13 @@ func setDisposition(ctx context.Context, r *request, o *open, pending, ignoreRea
 	if o.access&smb2.Delete == 0 {
 		return ntstatus.AccessDenied
 	}
-	i, err := statFile(o.file, o.called())
+	i, err := o.stat()
 	if err != nil {
 		return err
 	}
 	if pending {
 		switch {
-		case o.parent == nil:
+		case o.parent == nil && o.stream == nil:
 			return ntstatus.CannotDelete // the share's root
 		case i.attributes&smb2.FileAttributeReadonly != 0 && !ignoreReadonly:
 			return ntstatus.CannotDelete

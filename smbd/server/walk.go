@@ -38,12 +38,6 @@ func components(path string) ([]string, error) {
 	}
 	parts := strings.Split(path, `\`)
 	for i, c := range parts {
-		if i == len(parts)-1 {
-			var err error
-			if c, err = unnamedStream(c); err != nil {
-				return nil, err
-			}
-		}
 		d, ok := diskName(c)
 		if !ok {
 			return nil, ntstatus.ObjectNameInvalid
@@ -51,18 +45,6 @@ func components(path string) ([]string, error) {
 		parts[i] = d
 	}
 	return parts, nil
-}
-
-// unnamedStream takes "::$DATA" off, [MS-FSCC] 2.1.5.3. Implementation specific: files have no named streams.
-func unnamedStream(c string) (string, error) {
-	name, stream, ok := strings.Cut(c, ":")
-	if !ok {
-		return c, nil
-	}
-	if strings.EqualFold(stream, ":$DATA") {
-		return name, nil
-	}
-	return "", ntstatus.ObjectNameInvalid
 }
 
 // openBeneath opens rel beneath root with one openat2.

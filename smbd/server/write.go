@@ -44,15 +44,17 @@ func write(ctx context.Context, r *request) (reply, error) {
 	n := 0
 	defer func() { done(n > 0) }()
 	r.proceed()
-	n, err = pwrite(int(o.file.Fd()), q.Data, int64(q.Offset))
+	n, err = o.writeAt(q.Data, int64(q.Offset))
 	if err == nil && (q.Flags&smb2.WriteFlagWriteThrough != 0 || o.options&smb2.FileWriteThrough != 0) {
-		err = unix.Fdatasync(int(o.file.Fd()))
+		err = o.sync(unix.Fdatasync)
 	}
 	if err != nil {
 		return nil, err
 	}
 	r.session.s.metrics.bytes.WithLabelValues("written").Add(float64(n))
-	if n > 0 {
+	if n > 0 && o.stream != nil {
+		o.modified(ctx, smb2.NotifyChangeSize, true)
+	} else if n > 0 {
 		c, path := o.written()
 		o.session.s.watches.changedAt(c, o.tree.share, path)
 	}

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
+	"dittofs/smbd/smb2"
+)
+
+// CREATE of a named stream, [MS-FSA] 2.1.5.1.2. Its file is opened with the rights that the stream is to have, or made first; what is
+// there decides whether the disposition fits.
+
+// openStreamFile opens the file of a stream, which is there, as openExisting opens a file for itself.
+func (c *creation) openStreamFile() (err error) {
+	q := c.q
+	if c.info, err = statFile(c.at.file, c.at.name); err != nil {
+		return err
+	}
+	if !c.info.isRegular() && !c.info.isDir() {
+		return ntstatus.AccessDenied
+	}
+	stored, err := findStream(c.at.file, c.stream.name)
+	if err != nil {
+		return err
+	}
+	changes := stored == "" || c.truncates()
+	switch {
+	case stored != "" && q.CreateDisposition == smb2.FileCreate:
+		return ntstatus.ObjectNameCollision
+	case stored == "" && (q.CreateDisposition == smb2.FileOpen || q.CreateDisposition == smb2.FileOverwrite):
+		return ntstatus.ObjectNameNotFound
+	case changes && c.tree.maximal&smb2.FileWriteData == 0:
+		return ntstatus.AccessDenied
+	case !c.info.isDir() && c.info.attributes&smb2.FileAttributeReadonly != 0 && (c.writable() || changes):
+		return ntstatus.AccessDenied // [MS-FSA] 2.1.5.1.2.1
+	}
+	c.action = smb2.FileOpened
+	switch {
+	case stored == "":
+		c.action = smb2.FileCreated
+	case q.CreateDisposition == smb2.FileSupersede:
+		c.action, c.stream.name = smb2.FileSuperseded, stored
+	case c.truncates():
+		c.action, c.stream.name = smb2.FileOverwritten, stored
+	default:
+		c.stream.name = stored
+	}
+	if c.max {
+		c.access |= c.maximal()
+	}
+	return c.s.as(c.vol, func() error {
+		// A stream is removed by who may write to its file.
+		if changes || c.access&smb2.Delete != 0 {
+			if err := export.MayAccess(int(c.at.file.Fd()), unix.W_OK); err != nil {
+				return err
+			}
+		}
+		all := c.access
+		defer func() { c.access = all }()
+		c.access &^= smb2.Delete
+		return c.reopen()
+	})
+}
+
+// holdFile keeps the stream's file: it cannot go, nor be opened for deletion where the stream's open does not share that.
+func (c *creation) holdFile(ctx context.Context, o *open) error {
+	locks := c.s.s.locks
+	hold := locks.Number()
+	owner := o.owner
+	owner.Handle = hold
+	res, err := locks.Open(ctx, lock.OpenRequest{Open: hold, Key: o.stream.base, Owner: owner, Directory: c.info.isDir(), Access: lock.Stream,
+		Share: counterShare(c.q.ShareAccess) | lock.ShareRead | lock.ShareWrite, Path: o.path, User: c.s.who()}, c.r.pend)
+	if err != nil {
+		return err
+	}
+	if res.Outcome != lock.Granted {
+		return openRefused(res.Outcome)
+	}
+	o.hold = hold
+	return nil
+}
+
+// settleStream makes or empties the stream. Whoever was faster to make or remove it is seen now.
+func (c *creation) settleStream() error {
+	name := c.o.stream.called()
+	switch c.action {
+	case smb2.FileCreated:
+		err := writeStream(c.file, name, nil, unix.XATTR_CREATE)
+		if errors.Is(err, unix.EEXIST) && c.q.CreateDisposition != smb2.FileCreate {
+			return errAgain
+		}
+		c.madeStream = err == nil
+		return err
+	case smb2.FileOpened:
+		if _, err := streamSize(c.file, name); errors.Is(err, unix.ENODATA) {
+			return errAgain
+		}
+		return nil
+	}
+	err := c.o.stream.truncate(c.file, 0)
+	if errors.Is(err, unix.ENODATA) {
+		return errAgain
+	}
+	return err
+}
+
+// removeStreams removes the streams of a file that is overwritten, [MS-FSA] 2.1.5.1.2.1. Implementation specific: one that is open stays.
+func (c *creation) removeStreams() error {
+	names, err := streamNames(c.file)
+	for _, n := range names {
+		if err == nil && !c.s.s.streams.open(c.o.key, n) {
+			err = export.RemoveXattr(int(c.file.Fd()), streamAttribute(n))
+		}
+	}
+	return err
+}
