@@ -38,7 +38,7 @@ type opened struct {
 	request lock.OpenRequest
 	own     caching  // an oplock's
 	lease   *caching // shared by all opens with its lease key; else nil
-	pending bool     // it set Disposition
+	pending bool     // it presents that the file is delete pending
 }
 
 // caching is what is held of caching rights.
@@ -195,6 +195,15 @@ func (l *ledger) removeOpen(n uint64) {
 		return
 	}
 	delete(l.opens, n)
+	if o.pending || o.request.DeleteOnClose {
+		// The file stays delete pending until its last open ends; another one says so from now on. [MS-FSA] 2.1.5.5.
+		for _, x := range l.opens {
+			if x.request.Key == o.request.Key {
+				x.pending = true
+				break
+			}
+		}
+	}
 	if o.lease != nil {
 		if o.lease.opens--; o.lease.opens == 0 {
 			delete(l.leases, leaseID{o.request.Owner.Client.GUID, o.request.LeaseKey})
@@ -228,8 +237,15 @@ func (l *ledger) closed(n uint64) {
 func (l *ledger) disposed(n uint64, pending bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if o := l.opens[n]; o != nil {
-		o.pending = pending
+	o := l.opens[n]
+	if o == nil {
+		return
+	}
+	o.pending = pending
+	for _, x := range l.opens {
+		if !pending && x.request.Key == o.request.Key {
+			x.pending = false
+		}
 	}
 }
 

@@ -240,3 +240,30 @@ func TestLocalOwnerIsNoProcess(t *testing.T) {
 		t.Errorf("another thread's unlock leaves %+v", l.ranges)
 	}
 }
+
+// The file is delete pending until its last open ends, whoever said so.
+func TestDeletePendingIsPassedOn(t *testing.T) {
+	l := newLedger()
+	for n := uint64(1); n <= 4; n++ {
+		r := lock.OpenRequest{Open: n, Key: file, Owner: smb(n), DeleteOnClose: n == 2}
+		if n == 4 {
+			r.Key.Ino++
+		}
+		l.returned(0, &ticket{open: &r}, lock.Answer{Outcome: lock.Granted})
+	}
+	for _, s := range []struct {
+		what string
+		do   func()
+		want int
+	}{
+		{"marked", func() { l.disposed(1, true) }, 1},
+		{"its open ends", func() { l.closed(1) }, 1},
+		{"unmarked by another", func() { l.disposed(3, false) }, 0},
+		{"an open ends that deletes on close", func() { l.closed(2) }, 1},
+		{"the last open ends", func() { l.closed(3) }, 0},
+	} {
+		if s.do(); len(l.snapshot().pending) != s.want {
+			t.Errorf("%s: %v say that it is pending, want %d", s.what, l.snapshot().pending, s.want)
+		}
+	}
+}

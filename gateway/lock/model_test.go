@@ -1,19 +1,10 @@
 package lock
 
-import (
-	"flag"
-	"fmt"
-	"os"
-	"slices"
-	"sort"
-	"strings"
-	"testing"
+import "slices"
 
-	"pgregory.net/rapid"
-)
-
-// The model is the law said once more, as slowly as possible: who holds each cell of the file, lists of opens, and rights by lease key.
-// Holders answer every break at once, so that nothing is ever between two states.
+// The model is the law said once more, as slowly as possible: who holds each cell of the file, a list of opens, rights by lease. Holders
+// answer every break at once, so that no break is ever between two states. model_view_test.go compares it with the table,
+// model_step_test.go draws what is asked.
 //
 // A file is thirteen cells: eight single bytes, the long middle, and the last four bytes of 2^64.
 const cells = 13
@@ -62,205 +53,710 @@ func (a modelRange) request(smb bool) (offset, length uint64) {
 	return offset, cellEnd(a.to) - offset + 1
 }
 
+// Whoever holds ranges by process: four of two NLM hosts, two local ones; flocks are the local ones' and a third's.
+const (
+	posixOwners = 6
+	flockOwners = 3
+)
+
+func posixOwner(i int) Owner {
+	if i < 4 {
+		return Owner{Client: Client{Door: NLM, Name: []string{"a", "b"}[i/2]}, PID: int32(i % 2), OH: "oh"}
+	}
+	return Owner{Client: Client{Door: Local}, Handle: uint64(1e6 + i)}
+}
+
+func flockOwner(i int) Owner { return Owner{Client: Client{Door: Local}, Handle: uint64(1e6 + 4 + i)} }
+
+// byte modes of a cell; unclaimed is a mark beside them.
+const (
+	shared, exclusive = 1, 2
+	unclaimed         = 4
+	seam              = 8 // beside unclaimed: it is a range of its own, though its neighbour has the same mode
+)
+
+type modelLease struct {
+	client, key GUID
+	oplock      bool
+	open        ID // an oplock's
+	rights      Rights
+}
+
 type modelOpen struct {
-	n      uint64
-	owner  Owner
-	access Access
-	share  Share
-	lease  string // client and key; empty: none
+	id       ID
+	owner    Owner
+	access   Access
+	share    Share
+	kind     CacheKind
+	key      GUID
+	lease    *modelLease
+	guid     GUID // V2 durable
+	durable  bool
+	lost     bool
+	spell    uint64
+	onClose  bool // FILE_DELETE_ON_CLOSE
+	replaces bool // asks to overwrite
+}
+
+func (o *modelOpen) door() Door    { return o.owner.Client.Door }
+func (o *modelOpen) writer() bool  { return o.access&(Write|Append) != 0 }
+func (o *modelOpen) touches() bool { return o.access&^Other != 0 }
+
+// lets is what o lets others do: nobody writes to a program that runs.
+func (o *modelOpen) lets() Share {
+	if o.door() == Local && o.access&Execute != 0 {
+		return o.share &^ ShareWrite
+	}
+	return o.share
 }
 
 type modelHeld struct {
-	open  uint64
-	owner Owner
-	r     modelRange
-	excl  bool
+	open ID
+	r    modelRange
+	excl bool
 }
 
-type modelWait struct {
-	ticket uint64
-	modelHeld
-	flock bool
+// modelOp is an operation: on its own, or under an open.
+type modelOp struct {
+	id   ID
+	open ID
+	door Door
+	op   Op
+	r    modelRange // from > to: no bytes
 }
+
+// modelWait is a request: exactly one of open, op and the range.
+type modelWait struct {
+	ticket ID
+	turn   uint64
+	open   *modelOpen
+	want   Rights
+	op     *modelOp
+	under  ID // a lock's open
+	owner  Owner
+	who    int // in the cells or among the flocks
+	r      modelRange
+	excl   bool
+	flock  bool
+	try    bool
+	inLine bool
+}
+
+func (q *modelWait) isLock() bool { return q.open == nil && q.op == nil }
+func (q *modelWait) smb() bool    { return q.isLock() && q.owner.Client.Door == SMB }
 
 type model struct {
-	opens  []modelOpen
-	posix  [cells]map[Owner]bool // true: exclusive
-	smb    []modelHeld
-	flocks map[Owner]bool
-	leases map[string]Rights
-	line   []modelWait
-	said   map[uint64]Outcome // tickets that were answered
-}
-
-func newModel() *model {
-	m := &model{flocks: map[Owner]bool{}, leases: map[string]Rights{}, said: map[uint64]Outcome{}}
-	for i := range m.posix {
-		m.posix[i] = map[Owner]bool{}
+	rules struct {
+		unlinkUnix, readUnix      bool
+		perFile, perClient, queue int
 	}
-	return m
+	dir     bool
+	seat    [NFS + 1]uint64
+	opens   []*modelOpen
+	posix   [cells][posixOwners]byte
+	smb     []modelHeld
+	flocks  [flockOwners]byte
+	leases  []*modelLease
+	line    []*modelWait
+	doing   []*modelOp
+	pending bool
+	unlinks int
+	said    map[ID]Outcome // tickets that were answered
+	rights  Rights         // what the last open got
+	asked   int            // breaks that had to be answered
 }
 
-func (m *model) open(n uint64) *modelOpen {
-	for i := range m.opens {
-		if m.opens[i].n == n && n != 0 {
-			return &m.opens[i]
+func (m *model) find(id ID) *modelOpen {
+	for _, o := range m.opens {
+		if o.id == id && id.N != 0 {
+			return o
 		}
 	}
 	return nil
 }
 
-func (m *model) leaseOf(n uint64) string {
-	if o := m.open(n); o != nil {
+func (m *model) leaseOf(id ID) *modelLease {
+	if o := m.find(id); o != nil {
 		return o.lease
 	}
-	return ""
+	return nil
 }
 
-// leave cuts every lease but own down to what is left of it: without R there is nothing.
-func (m *model) leave(own string, left Rights) {
-	for k, r := range m.leases {
-		if k != own || own == "" {
-			if r &= left; r&R == 0 {
-				r = 0
-			}
-			m.leases[k] = r
+func (m *model) leaseKeyed(o *modelOpen) *modelLease {
+	for _, l := range m.leases {
+		if o.kind >= LeaseV1 && !l.oplock && l.client == o.owner.Client.GUID && l.key == o.key {
+			return l
 		}
 	}
+	return nil
+}
+
+func (m *model) live(l *modelLease) bool {
+	return slices.ContainsFunc(m.opens, func(o *modelOpen) bool { return o.lease == l && !o.lost })
+}
+
+func (m *model) own(q *modelWait) *modelLease {
+	switch {
+	case q.open != nil:
+		return m.leaseKeyed(q.open)
+	case q.op != nil:
+		return m.leaseOf(q.op.open)
+	}
+	return m.leaseOf(q.under)
+}
+
+// legalFor is what can be granted of r: without R there is nothing, oplocks know no RH, directories no W and no oplock.
+func (m *model) legalFor(r Rights, oplock bool) Rights {
+	switch {
+	case r&R == 0, m.dir && oplock:
+		return 0
+	case m.dir:
+		return r &^ W
+	case oplock && r&W == 0:
+		return R
+	}
+	return r
+}
+
+// cut takes rights away from a lease; waits: the holder had to answer, and had some of gone. Rights that only a client that is away
+// could give back end its opens.
+func (m *model) cut(l *modelLease, left, gone Rights) (waits bool) {
+	keep := m.legalFor(l.rights&left, l.oplock)
+	if l.oplock && keep != l.rights {
+		keep &= R
+	}
+	if keep == l.rights {
+		return false
+	}
+	had := l.rights
+	if had != R && !m.live(l) {
+		for _, o := range slices.Clone(m.opens) {
+			if o.lease == l {
+				m.die(o)
+			}
+		}
+		return false
+	}
+	l.rights = keep
+	if waits = had != R && had&gone != 0; waits {
+		m.asked++
+	}
+	return waits
+}
+
+// leave cuts every lease but own.
+func (m *model) leave(own *modelLease, left, gone Rights) bool {
+	return m.leaveEach(own, gone, func(*modelLease) Rights { return left })
+}
+
+func (m *model) leaveEach(own *modelLease, gone Rights, left func(*modelLease) Rights) (waits bool) {
+	for _, l := range slices.Clone(m.leases) {
+		if l != own {
+			waits = m.cut(l, left(l), gone) || waits
+		}
+	}
+	return waits
+}
+
+// die ends an open whose door does not remove the name.
+func (m *model) die(o *modelOpen) {
+	if m.end(o) {
+		m.unlinks++
+	}
+}
+
+func (m *model) end(o *modelOpen) (remove bool) {
+	m.smb = slices.DeleteFunc(m.smb, func(h modelHeld) bool { return h.open == o.id })
+	m.cancelUnder(o.id)
+	m.opens = slices.DeleteFunc(m.opens, func(x *modelOpen) bool { return x == o })
+	if o.lease != nil && !slices.ContainsFunc(m.opens, func(x *modelOpen) bool { return x.lease == o.lease }) {
+		m.leases = slices.DeleteFunc(m.leases, func(l *modelLease) bool { return l == o.lease })
+	}
+	m.pending = m.pending || o.onClose
+	network := slices.ContainsFunc(m.opens, func(x *modelOpen) bool { return x.door() != Local })
+	if m.pending && !network {
+		m.pending, remove = false, true
+	}
+	return remove
+}
+
+func (m *model) drop(which func(*modelWait) bool, tell bool) {
+	m.line = slices.DeleteFunc(m.line, func(q *modelWait) bool {
+		if which(q) && tell {
+			m.said[q.ticket] = Cancelled
+		}
+		return which(q)
+	})
+}
+
+func (m *model) cancelUnder(id ID) {
+	m.drop(func(q *modelWait) bool { return q.isLock() && q.under == id && id.N != 0 }, true)
+}
+
+func (m *model) lose(o *modelOpen) {
+	o.lost = true
+	o.spell++
+}
+
+// close ends an open or leaves it to its client; remove: the door removes the name.
+func (m *model) close(o *modelOpen, keep bool) (remove bool) {
+	if keep && o.durable {
+		m.cancelUnder(o.id)
+		m.lose(o)
+	} else if remove = m.end(o); remove && o.door() == NLM {
+		m.unlinks++
+		remove = false
+	}
+	return remove
 }
 
 // inTheWay are the owners whose ranges conflict with q; own says that q's own SMB ranges do so too.
 func (m *model) inTheWay(q *modelWait) (list []Owner, own bool) {
 	if q.flock {
-		for o, excl := range m.flocks {
-			if o != q.owner && (excl || q.excl) {
-				list = append(list, o)
+		for i, mode := range m.flocks {
+			if i != q.who && (mode == exclusive || mode != 0 && q.excl) {
+				list = append(list, flockOwner(i))
 			}
 		}
 		return list, false
 	}
-	isSMB := q.owner.Client.Door == SMB
-	for c := range m.posix {
-		for o, excl := range m.posix[c] {
-			inside := q.r.from <= c && c <= q.r.to
-			if q.r.none {
-				before, held := false, false
-				if c > 0 {
-					before, held = m.posix[c-1][o]
-				}
-				inside = c == q.r.from && held && before == excl // in the middle of one range
+	for i := range posixOwners {
+		if !q.smb() && i == q.who {
+			continue
+		}
+		for c := q.r.from; c <= q.r.to; c++ {
+			mode := m.posix[c][i]
+			// A zero-byte lock meets what goes on on both of its sides.
+			if q.r.none && (c == 0 || m.posix[c-1][i] != mode) {
+				continue
 			}
-			if o != q.owner && (excl || q.excl) && inside {
-				list = append(list, o)
+			if mode&exclusive != 0 || mode != 0 && q.excl {
+				list = append(list, posixOwner(i))
+				break
 			}
 		}
 	}
 	for _, h := range m.smb {
 		switch {
 		case !h.r.meets(q.r):
-		case isSMB && h.open == q.open:
+		case q.smb() && h.open == q.under:
 			own = own || q.excl // an exclusive lock conflicts with its own open's, a shared one stacks
 		case h.excl || q.excl:
-			list = append(list, h.owner)
+			if o := m.find(h.open); o != nil {
+				list = append(list, o.owner)
+			}
 		}
 	}
 	return list, own
 }
 
+// holdsAll: a request that changes nothing, or nothing but a flock's mode.
 func (m *model) holdsAll(q *modelWait) bool {
-	if q.owner.Client.Door == SMB || q.flock {
-		return false
+	if q.smb() || q.flock {
+		return q.flock && m.flocks[q.who] != 0
 	}
 	for c := q.r.from; c <= q.r.to; c++ {
-		if excl, ok := m.posix[c][q.owner]; !ok || q.excl && !excl {
+		if mode := m.posix[c][q.who]; mode == 0 || q.excl && mode&exclusive == 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// mayGo: no range conflicts, and nobody who came earlier waits for a conflicting one, unless that one waits for q itself.
-func (m *model) mayGo(q *modelWait, ahead []modelWait, polite bool) bool {
-	if list, own := m.inTheWay(q); len(list) > 0 || own {
-		return false
-	}
-	if q.flock || !polite || m.holdsAll(q) {
-		return true
-	}
-	for i := range ahead {
-		x := &ahead[i]
-		if x.flock || x.owner == q.owner || !x.excl && !q.excl || !x.r.meets(q.r) {
-			continue
-		}
-		if list, _ := m.inTheWay(x); !slices.Contains(list, q.owner) {
-			return false
-		}
-	}
-	return true
-}
-
-func (m *model) take(q *modelWait) {
-	switch {
-	case q.flock:
-		m.flocks[q.owner] = q.excl
-		return
-	case q.owner.Client.Door == SMB:
-		m.smb = append(m.smb, q.modelHeld)
-	default:
-		for c := q.r.from; c <= q.r.to; c++ {
-			m.posix[c][q.owner] = q.excl
-		}
-	}
-	m.leave(m.leaseOf(q.open), 0)
-}
-
-func (m *model) settle() {
-	for again := true; again; {
-		again = false
-		for i := range m.line {
-			if q := m.line[i]; m.mayGo(&q, m.line[:i], true) {
-				m.line = slices.Delete(m.line, i, i+1)
-				m.take(&q)
-				m.said[q.ticket] = Granted
-				again = true
-				break
+// runs counts an owner's ranges: cells side by side in one mode are one.
+func (m *model) runs(who int) (n int) {
+	last := byte(0)
+	for c := range cells {
+		if mode := m.posix[c][who]; mode != last {
+			if last = mode; mode != 0 {
+				n++
 			}
 		}
 	}
+	return n
 }
 
-func (m *model) lock(q modelWait, try bool) Outcome {
-	repeated := slices.IndexFunc(m.line, func(x modelWait) bool {
-		return q.owner.Client.Door == NLM && x.owner == q.owner && x.r == q.r
-	})
-	if m.mayGo(&q, m.line, !try) {
-		if repeated >= 0 {
-			m.said[m.line[repeated].ticket] = Cancelled
-			m.line = slices.Delete(m.line, repeated, repeated+1)
+// ranges counts a client's ranges; nil: everybody's.
+func (m *model) ranges(c *Client) (n int) {
+	for i := range posixOwners {
+		if c == nil || posixOwner(i).Client == *c {
+			n += m.runs(i)
 		}
-		m.take(&q)
+	}
+	for i, mode := range m.flocks {
+		if mode != 0 && (c == nil || flockOwner(i).Client == *c) {
+			n++
+		}
+	}
+	for _, h := range m.smb {
+		if o := m.find(h.open); c == nil || o != nil && o.owner.Client == *c {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) judge(q *modelWait) Outcome {
+	switch {
+	case q.open != nil:
+		return m.judgeOpen(q)
+	case q.op != nil:
+		return m.judgeOp(q)
+	}
+	return m.judgeLock(q)
+}
+
+func (m *model) judgeLock(q *modelWait) Outcome {
+	q.inLine = false
+	over := func(n, limit int) bool { return limit > 0 && n >= limit }
+	list, own := m.inTheWay(q)
+	switch {
+	case m.pending && q.owner.Client.Door == NLM:
+		return Stale
+	case (over(m.ranges(nil), m.rules.perFile) || over(m.ranges(&q.owner.Client), m.rules.perClient)) && !m.holdsAll(q):
+		return Limit
+	case len(list) > 0 || own:
+		q.inLine = true
+		return Blocked
+	case q.flock:
 		return Granted
 	}
-	if try {
-		return Denied
+	if q.ticket.N != 0 && !q.try && !m.holdsAll(q) {
+		// Nobody who came earlier waits for a conflicting range, unless that one waits for q itself.
+		for _, x := range m.line {
+			if !x.isLock() || x.flock || x.turn >= q.turn || x.owner == q.owner || !x.excl && !q.excl || !x.r.meets(q.r) {
+				continue
+			}
+			if list, _ := m.inTheWay(x); !slices.Contains(list, q.owner) {
+				q.inLine = true
+				return Blocked
+			}
+		}
 	}
-	if repeated >= 0 { // a repeated request keeps its place
-		m.said[m.line[repeated].ticket] = Cancelled
-		m.line[repeated] = q
-	} else {
-		m.line = append(m.line, q)
+	for _, d := range m.doing {
+		foreign := d.door == SMB
+		if q.smb() {
+			foreign = d.open != q.under
+		}
+		if q.ticket.N != 0 && foreign && d.r.from <= d.r.to && d.r.meets(q.r) && (q.excl || d.op != OpRead) {
+			return Blocked
+		}
 	}
-	return Blocked
+	if m.leave(m.own(q), 0, W) {
+		return Blocked
+	}
+	return Granted
 }
 
-func (m *model) unlock(q modelWait) Outcome {
+// sharing denies where an open clashes. Cached handles are called back first; opens that their clients left behind give way.
+func (m *model) sharing(own *modelLease, clashes func(*modelOpen) bool) Outcome {
+	waits := false
+	back := map[*modelLease]bool{}
+	for _, o := range slices.Clone(m.opens) {
+		if !slices.Contains(m.opens, o) || !clashes(o) {
+			continue
+		}
+		if l := o.lease; l != nil && l != own && (l.rights&H != 0 || back[l]) {
+			if back[l] = true; m.cut(l, R|W, H) {
+				waits = true
+			}
+			if slices.Contains(m.opens, o) {
+				continue
+			}
+		}
+		if !slices.Contains(m.opens, o) {
+			continue
+		}
+		if !o.lost {
+			return SharingDenied
+		}
+		m.die(o)
+	}
+	if waits {
+		return Blocked
+	}
+	return Granted
+}
+
+func needs(a Access) (s Share) {
+	for _, x := range []struct {
+		of Access
+		s  Share
+	}{{Read | Execute, ShareRead}, {Write | Append, ShareWrite}, {Delete, ShareDelete}} {
+		if a&x.of != 0 {
+			s |= x.s
+		}
+	}
+	return s
+}
+
+func (m *model) judgeOpen(q *modelWait) Outcome {
+	o, own := q.open, m.leaseKeyed(q.open)
+	if m.pending {
+		return DeletePending
+	}
+	if out := m.sharing(own, func(x *modelOpen) bool {
+		return o.touches() && x.touches() && !(o.door() == Local && x.door() == Local) && (needs(o.access)&^x.lets() != 0 || needs(x.access)&^o.lets() != 0)
+	}); out != Granted {
+		return out
+	}
+	waits := false
+	switch {
+	case o.replaces || o.door() == Local && o.writer():
+		waits = m.leave(own, 0, W)
+	case o.access != 0:
+		waits = m.leave(own, R|H, W)
+	}
+	if waits {
+		return Blocked
+	}
+	return Granted
+}
+
+func (m *model) judgeOp(q *modelWait) Outcome {
+	d := q.op
+	own := m.leaseOf(d.open)
+	alone := d.open == (ID{})
+	need := needs(map[Op]Access{OpRead: Read, OpWrite: Write, OpSetSize: Write, OpRemove: Delete, OpRename: Delete}[d.op])
+	if m.pending && alone && (d.op == OpRename || d.op == OpLink) {
+		return DeletePending
+	}
+	if alone && need != 0 && !(need == ShareDelete && m.rules.unlinkUnix && d.door != SMB) {
+		if out := m.sharing(nil, func(o *modelOpen) bool {
+			return o.touches() && !(d.door == Local && o.door() == Local) && (need&^o.lets() != 0 || d.op == OpRemove && d.door == SMB && o.door() == SMB)
+		}); out != Granted {
+			return out
+		}
+	}
+	write := d.op != OpRead
+	for _, h := range m.smb {
+		if d.r.from <= d.r.to && h.r.meets(d.r) && (write || h.excl && !(m.rules.readUnix && d.door == NFS)) && !(h.excl && h.open == d.open) {
+			return Denied
+		}
+	}
+	for c := d.r.from; d.door == SMB && c <= d.r.to; c++ {
+		for _, mode := range m.posix[c] {
+			if mode&exclusive != 0 || mode != 0 && write {
+				return Denied
+			}
+		}
+	}
+	if m.leaveEach(own, d.gone(), func(l *modelLease) Rights {
+		switch {
+		case (d.op == OpRename || d.op == OpLink) && l.oplock && l.rights&H != 0:
+			return 0 // a batch oplock goes whole
+		case d.op == OpChangeDir && d.r.none && !l.oplock && l.client == (GUID{1}) && l.key == (GUID{1}):
+			return R | W | H // the changer's own, in this model
+		}
+		return d.leaves()
+	}) {
+		return Blocked
+	}
+	return Granted
+}
+
+// leaves is what an operation leaves of others' leases, gone what must be back before it goes on.
+func (d *modelOp) leaves() Rights {
+	switch {
+	case d.op == OpRead, d.op == OpSetAttr && d.door != SMB:
+		return R | H
+	case d.op == OpRename, d.op == OpLink, d.op == OpDelete:
+		return R | W
+	case d.op == OpSetAttr:
+		return R | W | H
+	}
+	return 0
+}
+
+func (d *modelOp) gone() Rights {
+	switch d.op {
+	case OpRename, OpLink, OpDelete:
+		return H
+	case OpRemove:
+		return W | H
+	case OpChangeDir:
+		return 0
+	}
+	return W
+}
+
+// may is the largest lease beside everybody else.
+func (m *model) may(o *modelOpen, own *modelLease) Rights {
+	c := R | W | H
+	for _, x := range m.opens {
+		switch {
+		case x == o || own != nil && x.lease == own || x.access == 0:
+		case x.door() == Local && x.writer():
+			return 0
+		default:
+			c &^= W
+		}
+	}
+	oplock := o.kind == Oplock
+	for _, l := range m.leases {
+		switch {
+		case l == own:
+		case l.rights&W != 0, oplock && !l.oplock && l.rights&H != 0:
+			return 0
+		case !oplock && l.oplock && l.rights != 0:
+			c &= R
+		}
+	}
+	for _, h := range m.smb {
+		if h.open != o.id && (own == nil || m.leaseOf(h.open) != own) {
+			return 0
+		}
+	}
+	for c2 := range cells {
+		for _, mode := range m.posix[c2] {
+			switch {
+			case mode&exclusive != 0:
+				return 0
+			case mode != 0:
+				c &= R
+			}
+		}
+	}
+	if m.flocks != [flockOwners]byte{} {
+		c &= R
+	}
+	for _, d := range m.doing {
+		if d.open == (ID{}) || d.open != o.id && (own == nil || m.leaseOf(d.open) != own) {
+			c &= d.leaves()
+		}
+	}
+	for _, q := range m.line {
+		if q.isLock() && !q.flock && (own == nil || m.own(q) != own) {
+			return 0
+		}
+	}
+	return c
+}
+
+func (m *model) admit(q *modelWait) {
+	switch {
+	case q.open != nil:
+		m.admitOpen(q.open, q.want)
+	case q.op != nil:
+		m.doing = append(m.doing, q.op)
+	case q.flock:
+		m.flocks[q.who] = mode(q.excl)
+	case q.smb():
+		m.smb = append(m.smb, modelHeld{q.under, q.r, q.excl})
+	default:
+		for c := q.r.from; c <= q.r.to; c++ {
+			m.posix[c][q.who] = mode(q.excl)
+		}
+	}
+}
+
+func mode(excl bool) byte {
+	if excl {
+		return exclusive
+	}
+	return shared
+}
+
+func (m *model) admitOpen(o *modelOpen, want Rights) {
+	m.opens = append(m.opens, o)
+	if m.rights = 0; o.kind == NoCache {
+		return
+	}
+	oplock := o.kind == Oplock
+	l := m.leaseKeyed(o)
+	want = m.legalFor(want, oplock)
+	may := m.legalFor(want&m.may(o, l), oplock)
+	switch {
+	case l != nil:
+		// An upgrade is given whole or not at all.
+		if may == want && l.rights&^may == 0 {
+			l.rights = may
+		}
+	case oplock && may == 0:
+		return
+	default:
+		l = &modelLease{client: o.owner.Client.GUID, key: o.key, oplock: oplock, rights: may}
+		if oplock {
+			l.open, l.key = o.id, GUID{}
+		}
+		m.leases = append(m.leases, l)
+	}
+	o.lease, m.rights = l, l.rights
+}
+
+// settle looks at the line, first come first served, until nobody who waits can go on.
+func (m *model) settle() {
+	for again := true; again; {
+		again = false
+		for i, q := range m.line {
+			asked := m.asked
+			out := m.judge(q)
+			if out == Blocked && q.inLine && q.try {
+				out = Denied
+			}
+			if again = out != Blocked || m.asked != asked; !again {
+				continue
+			}
+			if out != Blocked {
+				if i = slices.Index(m.line, q); i < 0 {
+					break // judging it ended an open, and it with that
+				}
+				if m.line = slices.Delete(m.line, i, i+1); out == Granted {
+					m.admit(q)
+				}
+				m.said[q.ticket] = out
+			}
+			break
+		}
+	}
+}
+
+// ask puts a request: it is answered, or waits where it has a ticket.
+func (m *model) ask(q *modelWait) Outcome {
+	out := m.judge(q)
+	repeated := -1
+	if q.isLock() && q.owner.Client.Door == NLM && (out == Granted || out == Blocked && !(q.inLine && (q.ticket.N == 0 || q.try))) {
+		repeated = slices.IndexFunc(m.line, func(x *modelWait) bool { return x.isLock() && x.owner == q.owner && x.r == q.r })
+	}
+	if repeated >= 0 { // a repeated request keeps its place
+		x := m.line[repeated]
+		m.said[x.ticket] = Cancelled
+		q.turn = x.turn
+		m.line = slices.Delete(m.line, repeated, repeated+1)
+	}
+	switch {
+	case out == Granted:
+		m.admit(q)
+	case out != Blocked:
+	case q.ticket.N == 0 && !q.isLock():
+		out = TimedOut
+	case q.ticket.N == 0, q.inLine && q.try:
+		out = Denied
+	case m.rules.queue > 0 && len(m.line) >= m.rules.queue:
+		out = Limit
+	default:
+		at := len(m.line)
+		if repeated >= 0 {
+			at = repeated
+		}
+		m.line = slices.Insert(m.line, at, q)
+	}
+	m.settle()
+	if a, ok := m.said[q.ticket]; ok && out == Blocked {
+		delete(m.said, q.ticket)
+		out = a
+	}
+	return out
+}
+
+func (m *model) unlock(q *modelWait) Outcome {
 	switch {
 	case q.flock:
-		delete(m.flocks, q.owner)
-	case q.owner.Client.Door == SMB:
+		m.flocks[q.who] = 0
+	case q.smb():
 		at := -1
 		for i, h := range m.smb {
-			if h.open == q.open && h.r == q.r && (at < 0 || h.excl && !m.smb[at].excl) {
+			if h.open == q.under && h.r == q.r && (at < 0 || h.excl && !m.smb[at].excl) {
 				at = i
 			}
 		}
@@ -270,447 +766,175 @@ func (m *model) unlock(q modelWait) Outcome {
 		m.smb = slices.Delete(m.smb, at, at+1)
 	default:
 		for c := q.r.from; c <= q.r.to; c++ {
-			delete(m.posix[c], q.owner)
+			m.posix[c][q.who] = 0
 		}
 	}
-	return Granted
-}
-
-func clash(a Access, sa Share, b Access, sb Share) bool {
-	for _, x := range [][2]uint8{{uint8(Read), uint8(ShareRead)}, {uint8(Write), uint8(ShareWrite)}, {uint8(Delete), uint8(ShareDelete)}} {
-		if a&Access(x[0]) != 0 && sb&Share(x[1]) == 0 || b&Access(x[0]) != 0 && sa&Share(x[1]) == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// sharing denies where an open clashes. Cached handles are called back first, in the order of the opens, up to one that has none.
-func (m *model) sharing(own string, clashes func(modelOpen) bool) Outcome {
-	out := Granted
-	back := map[string]bool{}
-	for _, o := range m.opens {
-		if !clashes(o) {
-			continue
-		}
-		out = SharingDenied
-		switch r := m.leases[o.lease]; {
-		case o.lease != "" && o.lease != own && (r&H != 0 || back[o.lease]):
-			m.leases[o.lease], back[o.lease] = r&^H, true
-			continue
-		}
-		break
-	}
-	return out
-}
-
-func (m *model) opening(o modelOpen, want Rights, overwrite bool) (Outcome, Rights) {
-	local := func(o modelOpen) bool { return o.owner.Client.Door == Local }
-	if out := m.sharing(o.lease, func(x modelOpen) bool {
-		return o.access != 0 && x.access != 0 && !(local(o) && local(x)) && clash(o.access, o.share, x.access, x.share)
-	}); out != Granted {
-		return out, 0
-	}
-	switch {
-	case overwrite || local(o) && o.access&Write != 0:
-		m.leave(o.lease, 0)
-	case o.access != 0:
-		m.leave(o.lease, R|H)
-	}
-	m.opens = append(m.opens, o)
-	if o.lease == "" {
-		return Granted, 0
-	}
-	may := R | W | H
-	for _, x := range m.opens[:len(m.opens)-1] {
-		switch {
-		case x.lease == o.lease || x.access == 0:
-		case local(x) && x.access&Write != 0:
-			may = 0
-		default:
-			may &^= W
-		}
-	}
-	for k, r := range m.leases {
-		if k != o.lease && r&W != 0 {
-			may = 0
-		}
-	}
-	for _, h := range m.smb {
-		if m.leaseOf(h.open) != o.lease {
-			may = 0
-		}
-	}
-	for c := range m.posix {
-		for _, excl := range m.posix[c] {
-			may &= R
-			if excl {
-				may = 0
-			}
-		}
-	}
-	if len(m.flocks) > 0 {
-		may &= R
-	}
-	for _, q := range m.line {
-		if !q.flock && m.leaseOf(q.open) != o.lease {
-			may = 0
-		}
-	}
-	legalize := func(r Rights) Rights {
-		if r&R == 0 {
-			return 0
-		}
-		return r
-	}
-	want = legalize(want)
-	may = legalize(want & may)
-	if have, there := m.leases[o.lease]; !there || may == want && have&^may == 0 {
-		m.leases[o.lease] = may
-	}
-	return Granted, m.leases[o.lease]
-}
-
-func (m *model) closing(n uint64) {
-	key := m.leaseOf(n)
-	m.opens = slices.DeleteFunc(m.opens, func(o modelOpen) bool { return o.n == n })
-	m.smb = slices.DeleteFunc(m.smb, func(h modelHeld) bool { return h.open == n })
-	m.line = slices.DeleteFunc(m.line, func(q modelWait) bool {
-		if q.open == n {
-			m.said[q.ticket] = Cancelled
-		}
-		return q.open == n
-	})
-	if !slices.ContainsFunc(m.opens, func(o modelOpen) bool { return o.lease == key }) {
-		delete(m.leases, key)
-	}
-}
-
-func (m *model) io(door Door, under uint64, op Op, r modelRange) Outcome {
-	own := m.leaseOf(under)
-	needs := map[Op]Access{OpRead: Read, OpWrite: Write, OpSetSize: Write, OpRemove: Delete, OpRename: Delete}[op]
-	if under == 0 {
-		if out := m.sharing("", func(o modelOpen) bool {
-			return o.access != 0 && !(door == Local && o.owner.Client.Door == Local) && clash(needs, ShareAll, 0, o.share)
-		}); out != Granted {
-			return out
-		}
-	}
-	if op == OpRead || op == OpWrite || op == OpSetSize {
-		write := op != OpRead
-		for _, h := range m.smb {
-			if h.r.meets(r) && (write || h.excl) && !(h.excl && h.open == under && under != 0) {
-				return Denied
-			}
-		}
-		for c := r.from; door == SMB && c <= r.to; c++ {
-			for _, excl := range m.posix[c] {
-				if excl || write {
-					return Denied
-				}
-			}
-		}
-	}
-	switch op {
-	case OpWrite, OpSetSize, OpRemove:
-		m.leave(own, 0)
-	case OpRename:
-		m.leave(own, R|W)
-	case OpRead:
-		m.leave(own, R|H)
-	case OpSetAttr:
-		if door != SMB {
-			m.leave(own, R|H)
-		}
-	}
-	return Granted
-}
-
-func (m *model) forget(c Client) {
-	for i := range m.posix {
-		for o := range m.posix[i] {
-			if o.Client == c {
-				delete(m.posix[i], o)
-			}
-		}
-	}
-	m.line = slices.DeleteFunc(m.line, func(q modelWait) bool {
-		if q.owner.Client == c {
-			m.said[q.ticket] = Cancelled
-		}
-		return q.owner.Client == c
-	})
-}
-
-// String is everything that is held, one thing a line.
-func (m *model) String() string {
-	var out []string
-	for _, o := range m.opens {
-		out = append(out, fmt.Sprint("open ", o.n))
-	}
-	for c := range m.posix {
-		for o, excl := range m.posix[c] {
-			out = append(out, fmt.Sprint("cell ", c, " ", o, " ", excl))
-		}
-	}
-	for _, h := range m.smb {
-		o, l := h.r.request(true)
-		out = append(out, fmt.Sprint("smb ", h.owner, " ", o, "+", l, " ", h.excl))
-	}
-	for o, excl := range m.flocks {
-		out = append(out, fmt.Sprint("flock ", o, " ", excl))
-	}
-	for k, r := range m.leases {
-		out = append(out, fmt.Sprint("lease ", k, " ", r))
-	}
-	sort.Strings(out)
-	for _, q := range m.line {
-		out = append(out, fmt.Sprint("waits ", q.ticket))
-	}
-	for t, o := range m.said {
-		out = append(out, fmt.Sprint("said ", t, " ", o))
-	}
-	sort.Strings(out[len(out)-len(m.said):])
-	return strings.Join(out, "\n")
-}
-
-// modelled is the table under test, whose holders answer at once.
-type modelled struct {
-	Table
-	said   map[uint64]Answer
-	ranges map[string]int // what CountRanges has said, by client
-}
-
-func (f *modelled) quiet() {
-	for len(f.Effects) > 0 {
-		list := slices.Clone(f.Effects)
-		f.Effects = f.Effects[:0]
-		for _, e := range list {
-			switch {
-			case e.Kind == CountRanges:
-				f.ranges[e.Client.String()] += e.N
-			case e.Kind == Tell && e.Event.Answer != nil:
-				f.said[e.Event.Answer.Ticket] = *e.Event.Answer
-			case e.Kind == Tell && e.Event.Break != nil && e.Event.Break.AckRequired:
-				b := e.Event.Break
-				f.Acknowledge(1, &Ack{Client: b.Client, LeaseKey: b.LeaseKey, Keep: b.To})
-			}
-		}
-	}
-}
-
-func (f *modelled) String() string {
-	var out []string
-	st := f.State()
-	for _, o := range st.Opens {
-		out = append(out, fmt.Sprint("open ", o.Open))
-	}
-	for _, r := range st.Ranges {
-		switch {
-		case r.Flock:
-			out = append(out, fmt.Sprint("flock ", r.Owner, " ", r.Exclusive))
-		case r.Owner.Client.Door == SMB:
-			out = append(out, fmt.Sprint("smb ", r.Owner, " ", r.Offset, "+", r.Length, " ", r.Exclusive))
-		default:
-			for c := range cells {
-				if r.Offset <= cellFirst(c) && (r.Length == 0 || cellEnd(c) <= r.Offset+(r.Length-1)) {
-					out = append(out, fmt.Sprint("cell ", c, " ", r.Owner, " ", r.Exclusive))
-				}
-			}
-		}
-	}
-	for _, l := range st.Leases {
-		s := fmt.Sprint("lease ", leaseName(l.Client, l.LeaseKey), " ", l.Rights)
-		if l.Breaking {
-			s += " breaking"
-		}
-		out = append(out, s)
-	}
-	sort.Strings(out)
-	for _, w := range st.Waiters {
-		out = append(out, fmt.Sprint("waits ", w.Ticket))
-	}
-	for t, a := range f.said {
-		out = append(out, fmt.Sprint("said ", t, " ", a.Outcome))
-	}
-	sort.Strings(out[len(out)-len(f.said):])
-	return strings.Join(out, "\n")
-}
-
-func leaseName(client, key GUID) string { return fmt.Sprint(client[0], ".", key[0]) }
-
-// step draws one request, puts it to both, and returns what it was and what each said.
-func modelStep(t *rapid.T, f *modelled, m *model, n uint64) (what string, got, want any) {
-	pick := func(name string, max int) int { return rapid.IntRange(0, max-1).Draw(t, name) }
-	f.Turn++
-	clear(f.said)
-	clear(m.said)
-	settled := func(out Outcome) Outcome {
-		f.quiet()
-		if a, ok := f.said[n]; ok && out == Blocked {
-			delete(f.said, n)
-			return a.Outcome
-		}
-		return out
-	}
-	from := pick("from", cells)
-	r := modelRange{from: from, to: from + pick("len", cells-from)}
-	switch verb := pick("verb", 12); verb {
-	case 0, 1: // open
-		o := modelOpen{n: n, share: ShareAll, access: []Access{Read, Read | Write, Write, Read | Delete, 0}[pick("access", 5)]}
-		req := OpenRequest{Access: o.access, Open: n}
-		if c := pick("client", 3); c == 2 {
-			o.owner = Owner{Client: Client{Door: Local}, Handle: n}
-		} else {
-			o.owner = Owner{Client: Client{Door: SMB, GUID: GUID{byte(c + 1)}}, Handle: n}
-			if s := pick("share", 12); s < 8 {
-				o.share = Share(s)
-			}
-			req.Overwrite = o.access&Write != 0 && pick("overwrite", 4) == 0
-			if k := pick("key", 3); k > 0 {
-				req.Kind, req.LeaseKey, req.Rights = LeaseV2, GUID{byte(k)}, Rights(pick("rights", 8))
-				o.lease = leaseName(o.owner.Client.GUID, req.LeaseKey)
-			}
-		}
-		req.Owner, req.Share = o.owner, o.share
-		res := f.Open(ID{1, n}, ID{1, n}, &req)
-		f.quiet()
-		if a, ok := f.said[n]; ok && res.Outcome == Blocked {
-			delete(f.said, n)
-			res.Outcome, res.Rights = a.Outcome, a.Rights
-		}
-		if res.Outcome != Granted {
-			res.Rights = 0
-		}
-		out, rights := m.opening(o, req.Rights, req.Overwrite)
-		m.settle()
-		return fmt.Sprintf("open %+v wants %v overwrite %v", o, req.Rights, req.Overwrite), fmt.Sprint(res.Outcome, res.Rights), fmt.Sprint(out, rights)
-	case 2: // close
-		if len(m.opens) == 0 {
-			return "", 0, 0
-		}
-		o := m.opens[pick("open", len(m.opens))].n
-		out := f.Close(ID{1, o}, false).Outcome
-		f.quiet()
-		m.closing(o)
-		m.settle()
-		return fmt.Sprint("close ", o), out, Granted
-	case 3, 4, 5, 6, 7: // lock, unlock
-		q := modelWait{ticket: n, modelHeld: modelHeld{r: r, excl: pick("exclusive", 2) == 1}}
-		switch d := pick("door", 7); {
-		case d < 2:
-			q.owner = Owner{Client: Client{Door: NLM, Name: []string{"a", "b"}[d]}, PID: int32(pick("svid", 2)), OH: "oh"}
-		case d < 4:
-			q.owner = Owner{Client: Client{Door: Local}, Handle: uint64(1e6 + d)}
-		case d == 4:
-			q.owner, q.flock, q.r = Owner{Client: Client{Door: Local}, Handle: uint64(1e6 + pick("flock", 3))}, true, modelRange{to: cells - 1}
-		default:
-			var mine []modelOpen
-			for _, o := range m.opens {
-				if o.owner.Client.Door == SMB {
-					mine = append(mine, o)
-				}
-			}
-			if len(mine) == 0 {
-				return "", 0, 0
-			}
-			o := mine[pick("open", len(mine))]
-			q.open, q.owner = o.n, o.owner
-			q.r.none = pick("zero", 6) == 0
-			if q.r.none {
-				q.r.to = q.r.from
-			}
-			if q.r.from == 0 && q.r.to == cells-1 {
-				q.r.to--
-			}
-		}
-		req := LockRequest{Ticket: n, Owner: q.owner, Open: q.open, Exclusive: q.excl, Flock: q.flock}
-		req.Offset, req.Length = q.r.request(q.owner.Client.Door == SMB)
-		if verb >= 6 {
-			if q.owner.Client.Door == SMB && len(m.smb) > 0 && pick("exact", 3) > 0 {
-				h := m.smb[pick("held", len(m.smb))]
-				q.modelHeld = h
-				req.Owner, req.Open = h.owner, h.open
-				req.Offset, req.Length = h.r.request(true)
-			}
-			out := settled(f.Unlock(1, &req).Outcome)
-			want := m.unlock(q)
-			m.settle()
-			return fmt.Sprintf("unlock %+v", q), out, want
-		}
-		req.Try = pick("try", 3) == 0
-		out := settled(f.Lock(1, ID{1, n}, &req).Outcome)
-		want := m.lock(q, req.Try)
-		m.settle()
-		if a, ok := m.said[n]; ok && want == Blocked {
-			want = a
-			delete(m.said, n)
-		}
-		return fmt.Sprintf("lock %+v try %v", q, req.Try), out, want
-	case 8, 9, 10: // I/O
-		req := AccessRequest{ID: n, Ticket: n, Op: []Op{OpRead, OpWrite, OpSetSize, OpSetAttr, OpRemove, OpRename}[pick("op", 6)]}
-		if r.from == 0 && r.to == cells-1 {
-			r.to--
-		}
-		req.Offset, req.Length = r.request(true)
-		req.Owner.Client = Client{Door: []Door{NFS, Local}[pick("door", 2)]}
-		if len(m.opens) > 0 && req.Op < OpRemove && pick("under", 2) == 0 {
-			o := m.opens[pick("open", len(m.opens))]
-			req.Owner, req.Open = o.owner, o.n
-		}
-		out := settled(f.Access(ID{1, n}, ID{1, n}, &req).Outcome)
-		f.Done(ID{1, n})
-		f.quiet()
-		want := m.io(req.Owner.Client.Door, req.Open, req.Op, r)
-		m.settle()
-		return fmt.Sprintf("%v %v under %d over %+v", req.Owner.Client.Door, req.Op, req.Open, r), out, want
-	}
-	// cancel a ticket, or a client's death
-	if len(m.line) > 0 && pick("cancel", 4) > 0 {
-		at := pick("waiter", len(m.line))
-		ticket := m.line[at].ticket
-		got := f.Cancel(ID{1, ticket})
-		f.quiet()
-		m.line = slices.Delete(m.line, at, at+1)
-		m.settle()
-		return fmt.Sprint("cancel ", ticket), got, true
-	}
-	c := Client{Door: NLM, Name: []string{"a", "b"}[pick("host", 2)]}
-	f.Forget(c)
-	f.settle()
-	f.quiet()
-	m.forget(c)
 	m.settle()
-	return fmt.Sprint("forget ", c), 0, 0
+	return Granted
 }
 
-// Whatever is asked in whatever order, by NLM, SMB and local owners and by NFS: every answer, every holder of every byte, every lease and
-// the line are the model's. DITTOFS_MODEL is the number of sequences, new ones in each run; without it the same 20,000 are run again.
-func TestModel(t *testing.T) {
-	count := os.Getenv("DITTOFS_MODEL")
-	if seed := flag.Lookup("rapid.seed"); count == "" {
-		count = "20000"
-		if old := seed.Value.String(); old == "0" {
-			defer seed.Value.Set(old)
-			seed.Value.Set("1")
+// forget ends what a client holds.
+func (m *model) forget(c Client) {
+	m.drop(func(q *modelWait) bool { return q.owner.Client == c }, true)
+	for _, o := range slices.Clone(m.opens) {
+		if o.owner.Client == c && slices.Contains(m.opens, o) {
+			m.die(o)
 		}
 	}
-	checks := flag.Lookup("rapid.checks")
-	old := checks.Value.String()
-	defer checks.Value.Set(old)
-	checks.Value.Set(count)
-	rapid.Check(t, func(t *rapid.T) {
-		f, m := &modelled{said: map[uint64]Answer{}, ranges: map[string]int{}}, newModel()
-		var script []string
-		for n := range uint64(50) {
-			what, got, want := modelStep(t, f, m, n+1)
-			if what == "" {
-				continue
-			}
-			script = append(script, what)
-			if fmt.Sprint(got) != fmt.Sprint(want) || f.String() != m.String() {
-				t.Fatalf("%s\nsaid %v, want %v\n--- is\n%s\n--- should be\n%s", strings.Join(script, "\n"), got, want, f, m)
+	m.clearCells(func(who int, _ byte) bool { return posixOwner(who).Client == c })
+	if c.Door == Local {
+		clear(m.flocks[:])
+	}
+	m.settle()
+}
+
+func (m *model) clearCells(which func(who int, mode byte) bool) {
+	for c := range cells {
+		for i, mode := range m.posix[c] {
+			if which(i, mode) {
+				m.posix[c][i] = 0
 			}
 		}
+	}
+}
+
+// detach is a door's death.
+func (m *model) detach(d Door) {
+	m.drop(func(q *modelWait) bool { return q.ticket.Seat == m.seat[d] }, false)
+	for _, o := range slices.Clone(m.opens) {
+		switch {
+		case o.door() != d || o.lost || !slices.Contains(m.opens, o):
+		case o.durable:
+			m.lose(o)
+		default:
+			m.die(o)
+		}
+	}
+	m.doing = slices.DeleteFunc(m.doing, func(x *modelOp) bool { return x.id.Seat == m.seat[d] })
+	if d == Local {
+		m.clearCells(func(who int, _ byte) bool { return who >= 4 })
+		clear(m.flocks[:])
+	}
+	m.seat[d] += 10
+	m.settle()
+}
+
+// reclaim takes back what is on record for the client: q's own, or all that is unclaimed. ambiguous: more than one process could be meant.
+func (m *model) reclaim(q *modelWait) (out Outcome, ambiguous bool) {
+	strong := func(mode byte) bool { return mode&exclusive != 0 || mode != 0 && !q.excl }
+	all := true
+	for c := q.r.from; c <= q.r.to; c++ {
+		all = all && strong(m.posix[c][q.who])
+	}
+	took := map[int]bool{}
+	for c := q.r.from; c <= q.r.to && !all; c++ {
+		var who []int
+		for i, mode := range m.posix[c] {
+			if posixOwner(i).Client == q.owner.Client && strong(mode) && (i == q.who || mode&unclaimed != 0) {
+				who = append(who, i)
+			}
+		}
+		switch len(who) {
+		case 0:
+			return Denied, false
+		case 1:
+			took[who[0]] = true
+		default:
+			return 0, true
+		}
+	}
+	for c := q.r.from; c <= q.r.to; c++ {
+		for i := range took {
+			m.posix[c][i] = 0
+		}
+		m.posix[c][q.who] = mode(q.excl)
+	}
+	m.settle()
+	return Granted, false
+}
+
+// restart is the gateway's death: what is on record comes back, and what a door that lives on presents. The others' is gone.
+func (m *model) restart(lives func(Door) bool) {
+	pending := m.pending
+	m.line, m.doing, m.pending, m.unlinks = nil, nil, false, 0
+	if !lives(Local) {
+		m.clearCells(func(who int, _ byte) bool { return who >= 4 })
+		clear(m.flocks[:])
+	}
+	for i := range 4 {
+		was, is := byte(0), byte(0)
+		for c := range cells {
+			now := m.posix[c][i]
+			if now != was {
+				next := now&(shared|exclusive) | unclaimed
+				if now == 0 {
+					next = 0
+				} else if next == is {
+					next |= seam
+				}
+				was, is = now, next
+			}
+			m.posix[c][i] = is
+		}
+	}
+	var opens, plain []*modelOpen
+	for _, o := range m.opens {
+		alive := lives(o.door()) && !o.lost
+		switch {
+		case o.durable:
+			opens = append(opens, o)
+			if o.spell, m.pending = 1, pending; !alive {
+				o.lost = true
+				o.id.Seat = 0
+			}
+		case alive:
+			plain = append(plain, o)
+		}
+	}
+	for _, d := range []Door{NLM, SMB, Local} {
+		for _, o := range plain {
+			if o.door() == d {
+				opens = append(opens, o)
+			}
+		}
+	}
+	m.opens = opens
+	for d := range m.seat {
+		m.seat[d] += 10
+	}
+	var smb []modelHeld
+	for _, h := range m.smb {
+		o := m.find(ID{0, h.open.N})
+		for _, x := range opens {
+			if x.id.N == h.open.N {
+				o = x
+			}
+		}
+		// Records know no stacks.
+		if h.open = (ID{0, h.open.N}); o != nil && !(o.lost && slices.Contains(smb, h)) {
+			smb = append(smb, h)
+		}
+	}
+	m.smb = smb
+	for _, o := range opens {
+		if !o.lost {
+			o.id.Seat = m.seat[o.door()]
+		}
+		for i := range m.smb {
+			if m.smb[i].open.N == o.id.N {
+				m.smb[i].open = o.id
+			}
+		}
+		if o.lease != nil && o.lease.oplock {
+			if o.lease.open = o.id; o.lease.rights == 0 {
+				o.lease = nil
+			}
+		}
+		if !o.lost && o.door() == SMB {
+			m.pending = m.pending || pending
+		}
+	}
+	m.leases = slices.DeleteFunc(m.leases, func(l *modelLease) bool {
+		return !slices.ContainsFunc(opens, func(o *modelOpen) bool { return o.lease == l })
 	})
 }

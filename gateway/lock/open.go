@@ -18,6 +18,7 @@ type OpenRecord struct {
 	Request OpenRequest
 	Rights  Rights
 	Epoch   uint16
+	Pending bool // the file is delete pending
 	Since   time.Time
 }
 
@@ -30,7 +31,7 @@ func (o *open) holder() *Holder {
 }
 
 func (t *Table) record(o *open) OpenRecord {
-	rec := OpenRecord{Request: o.r, Since: o.since}
+	rec := OpenRecord{Request: o.r, Pending: t.pending, Since: o.since}
 	if o.lease != nil {
 		rec.Rights, rec.Epoch = o.lease.rights, o.lease.epoch
 	}
@@ -133,7 +134,6 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 		t.opens = append(t.opens, o)
 	}
 	t.take(o, id, r)
-	o.r.Durable, o.r.DeleteOnClose = r.Durable, r.DeleteOnClose
 	if r.Path != "" {
 		t.Path = r.Path
 	}
@@ -250,6 +250,7 @@ func (t *Table) Restore(rec OpenRecord) {
 	o := &open{id: id, r: rec.Request, since: rec.Since}
 	t.opens = append(t.opens, o)
 	t.Path = rec.Request.Path
+	t.pending = t.pending || rec.Pending
 	if o.r.Kind != NoCache {
 		if o.lease = t.lease(&o.r); o.lease == nil && (o.r.Kind != Oplock || rec.Rights != 0) {
 			o.lease = t.newLease(&o.r, id, rec.Rights, rec.Epoch)
@@ -318,6 +319,11 @@ func (t *Table) lose(o *open) {
 	o.lost = true
 	o.spell++
 	t.effect(Effect{Kind: AwaitClient, ID: o.id, Spell: o.spell, After: o.r.Durable})
+	for i := range t.smb {
+		if t.smb[i].id == o.id {
+			t.smb[i].unclaimed = true // a door that comes back presents it again
+		}
+	}
 	if l := o.lease; l != nil && l.breaking && t.liveOpen(l) == nil {
 		t.dropOpens(l)
 	}
@@ -376,13 +382,14 @@ func (t *Table) end(o *open) (remove bool) {
 		}
 	}
 	t.dirty = true
+	if network == 0 && (t.pending || o.r.DeleteOnClose) {
+		t.pending = false
+		return true
+	}
 	if o.r.DeleteOnClose {
-		t.pending = true
+		t.setPending(true)
 	}
-	if t.pending && network == 0 {
-		t.pending, remove = false, true
-	}
-	return remove
+	return false
 }
 
 // die ends an open whose door or client is gone: where it was the last of a file that is delete pending, nobody else removes the name.
@@ -438,9 +445,17 @@ func (t *Table) Disposition(id ID, pending bool) Outcome {
 	if o == nil {
 		return Stale
 	}
-	if t.pending != pending {
-		t.pending, t.dirty = pending, true
-	}
+	t.setPending(pending)
 	t.settle()
 	return Granted
+}
+
+func (t *Table) setPending(pending bool) {
+	if t.pending == pending {
+		return
+	}
+	t.pending, t.dirty = pending, true
+	for _, o := range t.opens {
+		t.putOpen(o)
+	}
 }

@@ -319,8 +319,11 @@ func (t *Table) Before(r *LockRequest) (undo func(*Table)) {
 	}
 }
 
-// Holds reports whether owner holds all of r's range, at least as strongly.
+// Holds reports whether owner holds all of r's range, at least as strongly; a flock is one whatever its mode.
 func (t *Table) Holds(r *LockRequest) bool {
+	if r.Flock {
+		return slices.ContainsFunc(t.flocks, func(h held) bool { return same(h.owner, r.Owner) })
+	}
 	s, ok := span(r.Offset, r.Length, false)
 	return ok && len(t.posix) > 0 && t.covered(s, func(h *held) bool { return same(h.owner, r.Owner) && (h.exclusive || !r.Exclusive) }, func(*held) {})
 }

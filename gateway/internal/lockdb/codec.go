@@ -209,7 +209,7 @@ func openRecord(o *Open) *OpenRecord {
 			ParentKey: guidBytes(q.ParentKey), Rights: uint32(q.Rights), Epoch: uint32(q.Epoch), Durable: int64(q.Durable),
 			CreateGuid: guidBytes(q.CreateGuid), Private: q.Private, Path: people(q.Path), User: people(q.User),
 		},
-		Rights: uint32(o.Rights), Epoch: uint32(o.Epoch), Since: nanos(o.Since),
+		Rights: uint32(o.Rights), Epoch: uint32(o.Epoch), Pending: o.Pending, Since: nanos(o.Since),
 	}
 }
 
@@ -222,7 +222,7 @@ func openOf(r *OpenRecord) Open {
 			ParentKey: guid(q.GetParentKey()), Rights: lock.Rights(q.GetRights()), Epoch: uint16(q.GetEpoch()), Durable: time.Duration(q.GetDurable()),
 			CreateGuid: guid(q.GetCreateGuid()), Private: q.GetPrivate(), Path: string(q.GetPath()), User: string(q.GetUser()),
 		},
-		Rights: lock.Rights(r.Rights), Epoch: uint16(r.Epoch), Since: moment(r.Since),
+		Rights: lock.Rights(r.Rights), Epoch: uint16(r.Epoch), Pending: r.Pending, Since: moment(r.Since),
 	}
 }
 

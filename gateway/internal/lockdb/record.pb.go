@@ -372,6 +372,7 @@ type OpenRecord struct {
 	Rights        uint32                 `protobuf:"varint,2,opt,name=rights,proto3" json:"rights,omitempty"`
 	Epoch         uint32                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Since         int64                  `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	Pending       bool                   `protobuf:"varint,5,opt,name=pending,proto3" json:"pending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -432,6 +433,13 @@ func (x *OpenRecord) GetSince() int64 {
 		return x.Since
 	}
 	return 0
+}
+
+func (x *OpenRecord) GetPending() bool {
+	if x != nil {
+		return x.Pending
+	}
+	return false
 }
 
 // RequestRecord is lock.OpenRequest without what belongs to one asking: its ticket, and whether it is a reclaim.
@@ -725,13 +733,14 @@ const file_gateway_internal_lockdb_record_proto_rawDesc = "" +
 	"\texclusive\x18\x06 \x01(\bR\texclusive\x12\x12\n" +
 	"\x04path\x18\a \x01(\fR\x04path\x12\x12\n" +
 	"\x04user\x18\b \x01(\fR\x04user\x12\x14\n" +
-	"\x05since\x18\t \x01(\x03R\x05since\"\x89\x01\n" +
+	"\x05since\x18\t \x01(\x03R\x05since\"\xa3\x01\n" +
 	"\n" +
 	"OpenRecord\x127\n" +
 	"\arequest\x18\x01 \x01(\v2\x1d.dittofs.lockdb.RequestRecordR\arequest\x12\x16\n" +
 	"\x06rights\x18\x02 \x01(\rR\x06rights\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\rR\x05epoch\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05since\"\xa0\x04\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x18\n" +
+	"\apending\x18\x05 \x01(\bR\apending\"\xa0\x04\n" +
 	"\rRequestRecord\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\x04R\x04open\x12+\n" +
 	"\x03key\x18\x02 \x01(\v2\x19.dittofs.lockdb.KeyRecordR\x03key\x12\x0e\n" +

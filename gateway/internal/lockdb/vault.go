@@ -31,6 +31,7 @@ type Open struct {
 	Request lock.OpenRequest
 	Rights  lock.Rights
 	Epoch   uint16
+	Pending bool // the file is delete pending
 	Since   time.Time
 }
 

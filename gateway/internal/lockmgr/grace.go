@@ -12,7 +12,7 @@ func (m *Manager) restore(start lockdb.Start) {
 	for _, o := range start.Opens {
 		m.takeLeaseKey(&o.Request)
 		m.restoring(o.Request.Key, func(t *lock.Table) {
-			t.Restore(lock.OpenRecord{Request: o.Request, Rights: o.Rights, Epoch: o.Epoch, Since: o.Since})
+			t.Restore(lock.OpenRecord{Request: o.Request, Rights: o.Rights, Epoch: o.Epoch, Pending: o.Pending, Since: o.Since})
 		})
 	}
 	for _, h := range start.Hosts {

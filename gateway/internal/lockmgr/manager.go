@@ -243,7 +243,7 @@ func record(t *lock.Table, e *lock.Effect) (op lockdb.Op, ok bool) {
 		return lockdb.Op{Delete: e.Kind == lock.DropRange, Range: &lockdb.Range{Key: t.Key, Owner: r.Owner, Open: r.Open, Offset: r.Offset, Length: r.Length,
 			Exclusive: r.Exclusive, Path: t.Path, User: r.User, Since: r.Since}}, true
 	case lock.PutOpen, lock.DropOpen:
-		return lockdb.Op{Delete: e.Kind == lock.DropOpen, Open: &lockdb.Open{Request: e.Open.Request, Rights: e.Open.Rights, Epoch: e.Open.Epoch, Since: e.Open.Since}}, true
+		return lockdb.Op{Delete: e.Kind == lock.DropOpen, Open: &lockdb.Open{Request: e.Open.Request, Rights: e.Open.Rights, Epoch: e.Open.Epoch, Pending: e.Open.Pending, Since: e.Open.Since}}, true
 	}
 	return op, false
 }
