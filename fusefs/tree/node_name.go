@@ -193,8 +193,9 @@ func (t *Tree) moved(e entry, d *node, from string, d2 *node, to string) {
 		n.place(d2.key, to)
 	}
 	filter := nameFilter(e.kind())
-	t.tell(lock.Change{Key: e.key, Dir: d.key, Name: from, Action: lock.RenamedOld, Filter: filter},
-		lock.Change{Key: e.key, Dir: d2.key, Name: to, Action: lock.RenamedNew, Filter: filter})
+	away, here := lock.Renamed(d.key, d2.key)
+	t.tell(lock.Change{Key: e.key, Dir: d.key, Name: from, Action: away, Filter: filter},
+		lock.Change{Key: e.key, Dir: d2.key, Name: to, Action: here, Filter: filter})
 }
 
 // deleteNow removes the name under which f was opened, if it is still f's.

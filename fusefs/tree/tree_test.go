@@ -326,7 +326,7 @@ func TestTells(t *testing.T) {
 			[]said{{"f", lock.Added, false}, {"f", lock.Modified, true}}},
 		{"mkdir", func() error { return os.Mkdir(m.at("d"), 0o755) }, []said{{"d", lock.Added, false}}},
 		{"rename", func() error { return os.Rename(m.at("f"), m.at("d/g")) },
-			[]said{{"f", lock.RenamedOld, false}, {"g", lock.RenamedNew, false}}},
+			[]said{{"f", lock.MovedAway, false}, {"g", lock.MovedHere, false}}},
 		{"truncate", func() error { return os.Truncate(m.at("d/g"), 0) }, []said{{"g", lock.Modified, true}}},
 		{"chmod", func() error { return os.Chmod(m.at("d/g"), 0o600) }, []said{{"g", lock.Modified, false}}},
 		{"read", func() error { _, err := os.ReadFile(m.at("d/g")); return err }, nil},

@@ -190,23 +190,33 @@ type Break struct {
 // Action is what happened to a name, [MS-FSCC] 2.7.1.
 type Action uint8
 
-// Actions, with the wire's values.
+// Actions, with the wire's values as far as the wire has them.
 const (
 	Added Action = iota + 1
 	Removed
 	Modified
-	RenamedOld
+	RenamedOld // the next change is RenamedNew
 	RenamedNew
 	AddedStream    // Name is FILE:STREAM:$DATA
 	RemovedStream  // likewise
 	ModifiedStream // likewise
+	MovedAway      // to another directory; the next change is MovedHere
+	MovedHere
 )
+
+// Renamed are the two actions of giving a name in one directory up for one in another, or in the same.
+func Renamed(from, to Key) (Action, Action) {
+	if from == to {
+		return RenamedOld, RenamedNew
+	}
+	return MovedAway, MovedHere
+}
 
 // Change tells that a file, or a name in a directory, changed. [MS-SMB2] 2.2.35 names the filter bits.
 type Change struct {
 	Key    Key    // the file; zero when not known
 	Dir    Key    // the directory that holds the name; zero when not known
-	Name   string // in Dir; for RenamedOld and RenamedNew in turn
+	Name   string // in Dir; of a name that changes, the old one and then the new one
 	Action Action
 	Filter uint32 // FILE_NOTIFY_CHANGE_* that it counts as
 	By     Door   // the door that made it, which is not told

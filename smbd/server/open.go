@@ -140,11 +140,11 @@ func (r *request) open(id smb2.FileID) (*open, error) {
 			id = *ch.open
 		}
 	}
+	ch.open = &id
 	o := r.session.find(id, r.tree)
 	if o == nil {
 		return nil, ntstatus.FileClosed
 	}
-	ch.open = &id
 	if r.pinned == o {
 		return o, nil
 	}

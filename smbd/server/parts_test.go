@@ -139,7 +139,7 @@ func FuzzDOSAttrib(f *testing.F) {
 
 func TestComponents(t *testing.T) {
 	for path, want := range map[string]string{
-		"": "", "a": "a", `a\b`: "a/b",
+		"": "", "a": "a", `a\b`: "a/b", `a\..\b`: "b", `a\b\..\..\c`: "c", `a\..`: "", `a\..\..`: "-",
 		`a\\b`: "-", `a\`: "-", `..\a`: "-", `a\.`: "-", "a:b": "-", "a:b:$DATA": "-", `a:\b`: "-",
 	} {
 		parts, err := components(path)

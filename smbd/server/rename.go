@@ -145,8 +145,9 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	if o.directory {
 		filter = uint32(smb2.NotifyChangeDirName)
 	}
-	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: fromDir, Name: fromName, Action: lock.RenamedOld, Filter: filter}, rel)
-	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: toDir, Name: p.name, Action: lock.RenamedNew, Filter: filter}, newPath)
+	away, here := lock.Renamed(fromDir, toDir)
+	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: fromDir, Name: fromName, Action: away, Filter: filter}, rel)
+	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: toDir, Name: p.name, Action: here, Filter: filter}, newPath)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -31,12 +32,19 @@ func (p *place) close() {
 	}
 }
 
-// components splits a client's path into names on disk. The root has none.
+// components splits a client's path into names on disk. The root has none. ".." takes the name before it away, and leads no further up
+// than the root.
 func components(path string) ([]string, error) {
 	if path == "" {
 		return nil, nil
 	}
 	parts := strings.Split(path, `\`)
+	for i := slices.Index(parts, ".."); i >= 0; i = slices.Index(parts, "..") {
+		if i == 0 {
+			return nil, ntstatus.ObjectPathSyntaxBad
+		}
+		parts = slices.Delete(parts, i-1, i+1)
+	}
 	for i, c := range parts {
 		d, ok := diskName(c)
 		if !ok {

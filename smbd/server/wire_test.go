@@ -194,7 +194,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"missing on the way", with(`no\x`, smb2.FileOpen, nil), ntstatus.ObjectPathNotFound},
 		{"a file on the way", with(`file\x`, smb2.FileOpen, nil), ntstatus.ObjectPathNotFound},
 		{"there already", with("FILE", smb2.FileCreate, nil), ntstatus.ObjectNameCollision},
-		{"up", with(`..\x`, smb2.FileOpen, nil), ntstatus.ObjectNameInvalid},
+		{"up", with(`..\x`, smb2.FileOpen, nil), ntstatus.ObjectPathSyntaxBad},
 		{"up in disguise", with("\uf029\uf029\\x", smb2.FileOpen, nil), ntstatus.ObjectNameInvalid},
 		{"from the root", with(`\file`, smb2.FileOpen, nil), ntstatus.InvalidParameter},
 		{"a slash", with("dir/file", smb2.FileOpen, nil), ntstatus.ObjectNameInvalid},
@@ -528,113 +528,6 @@ func TestLockedData(t *testing.T) {
 	p.fails(ntstatus.FileLockConflict, smb2.Write, &smb2.WriteRequest{FileID: a.FileID, Offset: 10, Data: []byte("abc")})
 	p.do(smb2.Write, &smb2.WriteRequest{FileID: a.FileID, Offset: 11, Data: []byte("abc")}, &smb2.WriteResponse{})
 	p.do(smb2.Close, &smb2.CloseRequest{FileID: a.FileID}, &smb2.CloseResponse{})
-}
-
-// A watched directory tells of what this door and the others do in it. [MS-SMB2] 3.3.5.19.
-func TestChangeNotify(t *testing.T) {
-	s := serve(t, nil)
-	os.Mkdir(s.dir+"/d", 0o755)
-	p := s.dial(t, smb2.Dialect210).logon()
-	var d smb2.CreateResponse
-	q := opening("d", smb2.FileOpen)
-	q.CreateOptions = smb2.FileDirectoryFile
-	p.do(smb2.Create, q, &d)
-	watch := &smb2.ChangeNotifyRequest{OutputBufferLength: 1000, FileID: d.FileID, CompletionFilter: smb2.NotifyChangeFileName}
-	told := func(h smb2.Header, msg []byte, action fscc.NotifyAction, name string) {
-		t.Helper()
-		var a smb2.ChangeNotifyResponse
-		n := fscc.NewNotify(1000)
-		n.Add(action, name)
-		if err := a.Parse(msg); err != nil || h.Status != 0 || !bytes.Equal(a.Buffer, n.Bytes()) {
-			t.Errorf("told %v % x, want % x, %v", &h, a.Buffer, n.Bytes(), err)
-		}
-	}
-	wait := func() {
-		t.Helper()
-		if h, _ := p.ask(smb2.ChangeNotify, watch); h.Status != ntstatus.Pending {
-			t.Fatalf("watch: %v", &h)
-		}
-	}
-	wait()
-	p.send(p.message(smb2.Create, opening(`d\new`, smb2.FileCreate), 0))
-	// Which of the two answers comes first is open.
-	h, msg := p.receive()
-	h2, msg2 := p.receive()
-	if h.Command != smb2.ChangeNotify {
-		h, msg, h2, msg2 = h2, msg2, h, msg
-	}
-	told(h, msg, fscc.FileActionAdded, "new")
-	var a smb2.CreateResponse
-	if err := a.Parse(msg2); err != nil {
-		t.Fatal(h2.Status, err)
-	}
-	p.do(smb2.Close, &smb2.CloseRequest{FileID: a.FileID}, &smb2.CloseResponse{})
-
-	wait()
-	var key lock.Key
-	s.counter.mu.Lock()
-	for _, o := range s.counter.opens {
-		key = o.Key
-	}
-	s.counter.mu.Unlock()
-	s.Event(lock.Event{Change: &lock.Change{Dir: key, Name: "gone", Action: lock.Removed, Filter: uint32(smb2.NotifyChangeFileName), By: lock.NFS}})
-	h, msg = p.receive()
-	told(h, msg, fscc.FileActionRemoved, "gone")
-
-	wait()
-	p.send(p.message(smb2.Close, &smb2.CloseRequest{FileID: d.FileID}, 0))
-	if h, _ := p.receive(); h.Status != ntstatus.NotifyCleanup {
-		t.Errorf("closed: %v", &h)
-	}
-	if h, _ := p.receive(); h.Command != smb2.Close || h.Status != 0 {
-		t.Errorf("close: %v", &h)
-	}
-}
-
-// Who watches a directory that is deleted is told so. [MS-FSA] 2.1.5.15.3.
-func TestWatchedDirectoryIsDeleted(t *testing.T) {
-	s := serve(t, nil)
-	os.Mkdir(s.dir+"/d", 0o755)
-	p := s.dial(t, smb2.Dialect210).logon()
-	var a, b smb2.CreateResponse
-	q := opening("d", smb2.FileOpen)
-	q.CreateOptions = smb2.FileDirectoryFile
-	p.do(smb2.Create, q, &a)
-	if h, _ := p.ask(smb2.ChangeNotify, &smb2.ChangeNotifyRequest{OutputBufferLength: 1000, FileID: a.FileID, CompletionFilter: smb2.NotifyChangeFileName}); h.Status != ntstatus.Pending {
-		t.Fatalf("watch: %v", &h)
-	}
-	q.CreateOptions |= smb2.FileDeleteOnClose
-	p.do(smb2.Create, q, &b)
-	p.send(p.message(smb2.Close, &smb2.CloseRequest{FileID: b.FileID}, 0))
-	got := map[smb2.Command]ntstatus.Status{}
-	for range 2 {
-		h, _ := p.receive()
-		got[h.Command] = h.Status
-	}
-	if got[smb2.Close] != 0 || got[smb2.ChangeNotify] != ntstatus.DeletePending {
-		t.Errorf("got %v", got)
-	}
-	p.do(smb2.Close, &smb2.CloseRequest{FileID: a.FileID}, &smb2.CloseResponse{})
-	if _, err := os.Stat(s.dir + "/d"); err == nil {
-		t.Error("the directory is still there")
-	}
-}
-
-// Who watches the whole of one share hears no names of another, though both are on one file system.
-func TestWatchersOfOtherShares(t *testing.T) {
-	w := newWatches()
-	a, b := &share{name: "a"}, &share{name: "b"}
-	watcher := &watch{share: a, dir: lock.Key{FSID: 1, Ino: 1}, tree: true, filter: ^uint32(0), news: make(chan struct{}, 1)}
-	w.add(watcher)
-	c := lock.Change{Dir: lock.Key{FSID: 1, Ino: 2}, Name: "secret", Action: lock.Added, Filter: 1}
-	w.changedAt(c, b, "sub/secret")
-	if buf, st, ok := watcher.take(1000); !ok || st != ntstatus.NotifyEnumDir || buf != nil {
-		t.Errorf("another share's: % x %v %v", buf, st, ok)
-	}
-	w.changedAt(c, a, "sub/secret")
-	if buf, st, ok := watcher.take(1000); !ok || st != ntstatus.Success || len(buf) == 0 {
-		t.Errorf("its own: % x %v %v", buf, st, ok)
-	}
 }
 
 // LOGOFF and the end of a tree close what was opened there.

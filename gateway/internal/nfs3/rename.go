@@ -187,6 +187,7 @@ func (m *move) tell(ctx context.Context, f, target *export.File, filter uint32) 
 		m.s.tell(ctx, lock.Change{Key: target.Key, Dir: m.to.Key, Name: m.newName, Action: lock.Removed, Filter: filter})
 		target.Stat() // if that was its last name, the cache lets go of it
 	}
-	m.s.tell(ctx, lock.Change{Key: f.Key, Dir: m.from.Key, Name: m.name, Action: lock.RenamedOld, Filter: filter})
-	m.s.tell(ctx, lock.Change{Key: f.Key, Dir: m.to.Key, Name: m.newName, Action: lock.RenamedNew, Filter: filter})
+	away, here := lock.Renamed(m.from.Key, m.to.Key)
+	m.s.tell(ctx, lock.Change{Key: f.Key, Dir: m.from.Key, Name: m.name, Action: away, Filter: filter})
+	m.s.tell(ctx, lock.Change{Key: f.Key, Dir: m.to.Key, Name: m.newName, Action: here, Filter: filter})
 }
