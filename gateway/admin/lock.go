@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
+	"os"
+	"reflect"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,161 +21,207 @@ func lockCommand() *cli.Command {
 		Flags: where(),
 		Subcommands: []*cli.Command{
 			{
-				Name: "list", Usage: "list byte-range locks; with --all also opens, leases and waiters",
-				Flags: append(where(),
-					&cli.BoolFlag{Name: "json", Usage: "one JSON array"},
+				Name: "list", Usage: "list byte-range locks; with --all or --kind also opens, leases and waiters",
+				Flags: append(selection(),
 					&cli.BoolFlag{Name: "all", Usage: "opens, leases and waiters too"},
-					&cli.StringFlag{Name: "path", Usage: "only this `PATH`, relative to the export"},
-					&cli.StringFlag{Name: "client", Usage: "only this `CLIENT`"},
-					&cli.StringFlag{Name: "user", Usage: "only this `USER`"},
-					&cli.StringFlag{Name: "protocol", Usage: "only nlm, smb or local"}),
+					&cli.BoolFlag{Name: "watch", Usage: "print the list again whenever it has changed, until interrupted"}),
+				Action: listLocks,
+			},
+			{
+				Name: "waiters", Usage: "list who waits, for what, and for whom",
+				Flags: append(selection(), &cli.BoolFlag{Name: "watch", Usage: "print the list again whenever it has changed, until interrupted"}),
 				Action: func(c *cli.Context) error {
-					f := lock.Filter{Path: c.String("path"), Client: c.String("client"), User: c.String("user")}
-					switch p := c.String("protocol"); p {
-					case "":
-					case "nlm":
-						f.Door = lock.NLM
-					case "smb":
-						f.Door = lock.SMB
-					case "local":
-						f.Door = lock.Local
-					default:
-						return fmt.Errorf("lock list: --protocol %s: must be nlm, smb or local", p)
+					f, err := selected(c)
+					if err != nil {
+						return err
 					}
-					return ask(c, func(ctx context.Context, a *ipc.Admin) error {
-						s, err := a.List(ctx, f)
-						if err != nil {
-							return err
-						}
-						return printLocks(c.App.Writer, entries(s, c.Bool("all")), c.Bool("json"))
-					})
+					f.Kind = lock.KindWaiter
+					return show(c, f, printWaiters)
 				},
+			},
+			{
+				Name: "why", Usage: "who holds a file, who waits for whom, and who was refused lately", ArgsUsage: "PATH",
+				Flags:  append(where(), &cli.BoolFlag{Name: "json", Usage: "one JSON object"}),
+				Action: why,
+			},
+			{
+				Name: "break", Usage: "take locks away: by their IDs, or a path's or a client's locks and leases", ArgsUsage: "[ID …]",
+				Description: "A lock, an open or a lease is taken away whatever its holder thinks of it; a lease's holder is asked to give it back, as\n" +
+					"for any other opener. An open of a local program stays: end the program. Who asked, and what went, is in the gateway's log.",
+				Flags:  append(selection(), &cli.BoolFlag{Name: "dry-run", Usage: "say what would be taken away, and change nothing"}),
+				Action: breakLocks,
 			},
 		},
 	}
 }
 
-// entry is one line of `lock list`, and one object of its JSON.
-type entry struct {
-	Path     string     `json:"path"`
-	Key      string     `json:"key"`
-	Kind     string     `json:"kind"` // range, flock, open, lease, oplock, waiter
-	Protocol string     `json:"protocol"`
-	Owner    string     `json:"owner"`
-	User     string     `json:"user,omitempty"`
-	Mode     string     `json:"mode"` // exclusive or shared; an open's access and what it shares; a lease's rights
-	Start    uint64     `json:"start"`
-	Length   uint64     `json:"length"` // 0: to the end of file
-	State    string     `json:"state,omitempty"`
-	Since    *time.Time `json:"since,omitempty"`
+// selection are the flags that select what is listed.
+func selection() []cli.Flag {
+	return append(where(),
+		&cli.BoolFlag{Name: "json", Usage: "one JSON array"},
+		&cli.StringFlag{Name: "path", Usage: "only this `PATH`: absolute, or as listed"},
+		&cli.StringFlag{Name: "client", Usage: "only this `CLIENT`: a host, or the first parts of an owner, as nlm:host or local:1234"},
+		&cli.StringFlag{Name: "user", Usage: "only this `USER`"},
+		&cli.StringFlag{Name: "protocol", Usage: "only nlm, smb, local or nfs"},
+		&cli.StringFlag{Name: "kind", Usage: "only these, with commas between: range, flock, open, lease, oplock, waiter"})
 }
 
-func entries(s lock.Snapshot, all bool) []entry {
-	list := []entry{}
-	for _, f := range s.Files {
-		add := func(e entry, since time.Time) {
-			e.Path, e.Key = f.Path, f.Key.String()
-			if !since.IsZero() {
-				e.Since = &since
+func selected(c *cli.Context) (lock.Filter, error) {
+	f := lock.Filter{Path: c.String("path"), Client: c.String("client"), User: c.String("user")}
+	if p := c.String("protocol"); p != "" {
+		for d := lock.NLM; d <= lock.NFS; d++ {
+			if d.String() == p {
+				f.Door = d
 			}
-			list = append(list, e)
 		}
-		for _, r := range f.Ranges {
-			e := entry{Kind: "range", Protocol: r.Owner.Client.Door.String(), Owner: r.Owner.String(), User: r.User, Mode: "shared", Start: r.Offset, Length: r.Length}
-			if r.Flock {
-				e.Kind = "flock"
-			}
-			if r.Exclusive {
-				e.Mode = "exclusive"
-			}
-			if r.Unclaimed {
-				e.State = "not yet reclaimed"
-			}
-			add(e, r.Since)
-		}
-		if !all {
-			continue
-		}
-		for _, o := range f.Opens {
-			e := entry{Kind: "open", Protocol: o.Owner.Client.Door.String(), Owner: o.Owner.String(), User: o.User, Mode: accessText(o.Access) + ", shares " + shareText(o.Share)}
-			switch {
-			case o.Disconnected:
-				e.State = "durable, disconnected"
-			case o.Durable:
-				e.State = "durable"
-			}
-			add(e, o.Since)
-		}
-		for _, l := range f.Leases {
-			e := entry{Kind: "lease", Protocol: "smb", Owner: fmt.Sprintf("smb:%v:%v", l.Client, l.LeaseKey), Mode: l.Rights.String()}
-			if l.Kind == lock.Oplock {
-				e.Kind = "oplock"
-			}
-			if l.Breaking {
-				e.State = "breaking to " + l.To.String()
-			}
-			add(e, l.Since)
-		}
-		for _, w := range f.Waiters {
-			names := make([]string, len(w.For))
-			for i, o := range w.For {
-				names[i] = o.String()
-			}
-			add(entry{Kind: "waiter", Protocol: w.Owner.Client.Door.String(), Owner: w.Owner.String(), Mode: w.What, State: "waits for " + strings.Join(names, ", ")}, w.Since)
+		if f.Door == 0 {
+			return f, fmt.Errorf("--protocol %s: must be nlm, smb, local or nfs", p)
 		}
 	}
-	return list
+	if kinds := c.String("kind"); kinds != "" {
+		for _, name := range strings.Split(kinds, ",") {
+			k := lock.KindOf(name)
+			if k == 0 {
+				return f, fmt.Errorf("--kind %s: must be of range, flock, open, lease, oplock, waiter", name)
+			}
+			f.Kind |= k
+		}
+	}
+	return f, nil
 }
 
-func accessText(a lock.Access) string {
-	var s []string
-	for _, b := range []struct {
-		bit  lock.Access
-		name string
-	}{{lock.Read, "read"}, {lock.Write, "write"}, {lock.Append, "append"}, {lock.Execute, "execute"}, {lock.Delete, "delete"}, {lock.Other, "other"}} {
-		if a&b.bit != 0 {
-			s = append(s, b.name)
-		}
+func listLocks(c *cli.Context) error {
+	f, err := selected(c)
+	if err != nil {
+		return err
 	}
-	if s == nil {
-		return "attributes"
+	if f.Kind == 0 && !c.Bool("all") {
+		f.Kind = lock.KindRange | lock.KindFlock
 	}
-	return strings.Join(s, "+")
+	return show(c, f, printEntries)
 }
 
-func shareText(sh lock.Share) string {
-	var s []string
-	for _, b := range []struct {
-		bit  lock.Share
-		name string
-	}{{lock.ShareRead, "read"}, {lock.ShareWrite, "write"}, {lock.ShareDelete, "delete"}} {
-		if sh&b.bit != 0 {
-			s = append(s, b.name)
-		}
-	}
-	if s == nil {
-		return "nothing"
-	}
-	return strings.Join(s, "+")
-}
+// tick is how often a list that is watched is looked at.
+const tick = time.Second
 
-func printLocks(out io.Writer, list []entry, asJSON bool) error {
-	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(list)
-	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "PATH\tKIND\tPROTOCOL\tMODE\tRANGE\tOWNER\tSTATE")
-	for _, e := range list {
-		at := ""
-		if e.Kind == "range" {
-			at = fmt.Sprintf("%d-%d", e.Start, e.Start+e.Length-1)
-			if e.Length == 0 {
-				at = fmt.Sprintf("%d-", e.Start)
+// show prints what f selects, once or, watched, each time it is another list. A gateway that is away meanwhile is waited for.
+func show(c *cli.Context, f lock.Filter, print printer) error {
+	if !c.Bool("watch") {
+		return ask(c, func(ctx context.Context, a *ipc.Admin) error {
+			s, err := a.List(ctx, f)
+			if err != nil {
+				return err
 			}
-		}
-		fmt.Fprintf(w, "%q\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Path, e.Kind, e.Protocol, e.Mode, at, e.Owner, e.State)
+			return output(c, entries(s), print)
+		})
 	}
-	return w.Flush()
+	var last []entry
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for first := true; ; first = false {
+		err := ask(c, func(ctx context.Context, a *ipc.Admin) error {
+			s, err := a.List(ctx, f)
+			if err != nil {
+				return err
+			}
+			list := entries(s)
+			if !first && reflect.DeepEqual(list, last) {
+				return nil
+			}
+			last = list
+			if fi, err := os.Stdout.Stat(); err == nil && fi.Mode()&os.ModeCharDevice != 0 && !c.Bool("json") {
+				fmt.Fprint(c.App.Writer, "\x1b[H\x1b[2J")
+			}
+			return output(c, list, print)
+		})
+		if err != nil {
+			if first {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "dittofs: %v\n", err)
+		}
+		select {
+		case <-t.C:
+		case <-c.Context.Done():
+			return nil
+		}
+	}
+}
+
+// breakLocks takes away what the IDs or the flags say.
+func breakLocks(c *cli.Context) error {
+	ids, dry, asJSON, err := wordsAndFlags(c)
+	if err != nil {
+		return err
+	}
+	f, err := selected(c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(ids) == 0 && f.Path == "" && f.Client == "":
+		return fmt.Errorf("lock break: of what? Give IDs, --path or --client")
+	case len(ids) > 0 && f != (lock.Filter{}):
+		return fmt.Errorf("lock break: an ID says it alone")
+	case len(ids) == 0 && f.Kind == 0:
+		f.Kind = lock.KindRange | lock.KindFlock | lock.KindLease | lock.KindOplock
+	}
+	filters := []lock.Filter{f}
+	if len(ids) > 0 {
+		filters = nil
+		for _, id := range ids {
+			filters = append(filters, lock.Filter{ID: id})
+		}
+	}
+	return ask(c, func(ctx context.Context, a *ipc.Admin) error {
+		list := []entry{}
+		for _, f := range filters {
+			s, err := a.Break(ctx, ipc.BreakRequest{Filter: f, DryRun: dry})
+			if err != nil {
+				return err
+			}
+			if len(s.Files) == 0 {
+				return fmt.Errorf("lock break: nothing that can be taken away is %s", what(f))
+			}
+			list = append(list, entries(s)...)
+		}
+		if asJSON {
+			return printJSON(c.App.Writer, list)
+		}
+		if dry {
+			fmt.Fprintln(c.App.Writer, "would be taken away; nothing was changed:")
+		} else {
+			fmt.Fprintln(c.App.Writer, "taken away:")
+		}
+		return printEntries(c.App.Writer, list)
+	})
+}
+
+func what(f lock.Filter) string {
+	switch {
+	case f.ID != "":
+		return f.ID
+	case f.Path != "":
+		return "on " + f.Path
+	}
+	return "of " + f.Client
+}
+
+// wordsAndFlags lets --dry-run and --json follow the IDs: the library stops at the first word that is no flag, and a flag that is not
+// heard must not break anything.
+func wordsAndFlags(c *cli.Context) (words []string, dry, asJSON bool, err error) {
+	dry, asJSON = c.Bool("dry-run"), c.Bool("json")
+	for _, w := range c.Args().Slice() {
+		switch {
+		case w == "--dry-run", w == "-dry-run":
+			dry = true
+		case w == "--json", w == "-json":
+			asJSON = true
+		case strings.HasPrefix(w, "-"):
+			return nil, false, false, fmt.Errorf("%s: flags come before the rest", w)
+		default:
+			words = append(words, w)
+		}
+	}
+	return words, dry, asJSON, nil
 }

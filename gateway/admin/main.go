@@ -12,7 +12,8 @@
 //
 //	dittofs up DIR       serve an existing directory, in the foreground
 //	dittofs status       daemons, doors, exports and grace
-//	dittofs lock list    who holds what, across all doors
+//	dittofs lock         who holds what across all doors (list), who waits (waiters), why (why); take it away (break)
+//	dittofs client       who holds anything: list, forget
 //	dittofs session list who is connected over SMB
 //	dittofs user         SMB users: add, remove, list
 //	dittofs config       check or print the configuration
@@ -71,7 +72,7 @@ func App() *cli.App {
 		EnableBashCompletion: true,
 		Flags:                where(),
 		Commands: []*cli.Command{
-			upCommand(), statusCommand(), lockCommand(), sessionCommand(), userCommand(), configCommand(), graceCommand(), dbCommand(),
+			upCommand(), statusCommand(), lockCommand(), clientCommand(), sessionCommand(), userCommand(), configCommand(), graceCommand(), dbCommand(),
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package lockmgr
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,10 +32,15 @@ func doorOf(d lock.Door) int {
 	return 0
 }
 
+// usual is what each door asks for; its series are there from the start.
+var usual = [len(doors)][]asked{lock.NLM: {askRange, askOpen}, lock.SMB: {askRange, askOpen, askAccess}, lock.Local: {askRange, askFlock, askOpen, askAccess},
+	lock.NFS: {askAccess}}
+
 type metrics struct {
-	grants    [len(doors)][askKinds]prometheus.Counter
+	grants    [len(doors)][askKinds]prometheus.Counter // nil where unusual
+	granted   *prometheus.CounterVec
 	denials   *prometheus.CounterVec
-	wait      [len(doors)][askKinds]prometheus.Observer
+	wait      *prometheus.HistogramVec
 	hold      [len(doors)]prometheus.Observer
 	breaks    [lock.LeaseV2 + 1]prometheus.Counter
 	broken    [lock.Closed + 1]prometheus.Observer
@@ -51,13 +57,13 @@ func newMetrics(m *Manager, reg prometheus.Registerer) *metrics {
 	seconds := func(name, help string, from float64, n int, labels ...string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(from, 4, n)}, labels)
 	}
-	grants := counters("dittofs_lock_grants_total", "What was granted, at once or after waiting.", "protocol", "kind")
+	granted := counters("dittofs_lock_grants_total", "What was granted, at once or after waiting.", "protocol", "kind")
 	wait := seconds("dittofs_lock_wait_seconds", "How long those waited who had to, whatever the end.", 0.0001, 12, "protocol", "kind")
 	hold := seconds("dittofs_lock_hold_seconds", "How long byte-range locks were held.", 0.001, 14, "protocol")
 	breaks := counters("dittofs_lease_breaks_total", "Breaks of leases and oplocks that were sent.", "kind")
 	broken := seconds("dittofs_lease_break_seconds", "How long breaks took that had to be acknowledged, by how they ended.", 0.0005, 10, "end")
 	revoked := counters("dittofs_lock_revoked_total", "What the administrator took away.", "kind")
-	x := &metrics{
+	x := &metrics{granted: granted, wait: wait,
 		denials:   counters("dittofs_lock_denials_total", "What was refused, at once or after waiting.", "protocol", "kind", "reason"),
 		reclaims:  counters("dittofs_lock_reclaims_total", "NLM locks that clients reclaimed after a restart, by outcome.", "outcome"),
 		deadlocks: prometheus.NewCounter(prometheus.CounterOpts{Name: "dittofs_lock_deadlocks_total", Help: "Cycles in the wait-for graph that were broken."}),
@@ -65,10 +71,15 @@ func newMetrics(m *Manager, reg prometheus.Registerer) *metrics {
 		revoked:   map[lock.Kind]prometheus.Counter{},
 	}
 	for d, door := range doors {
-		for k, kind := range askNames {
-			x.grants[d][k], x.wait[d][k] = grants.WithLabelValues(door, kind), wait.WithLabelValues(door, kind)
+		for _, k := range usual[d] {
+			x.grants[d][k] = granted.WithLabelValues(door, askNames[k])
+			wait.WithLabelValues(door, askNames[k])
+			x.denials.WithLabelValues(door, askNames[k], lock.Denied.String())
 		}
 		x.hold[d] = hold.WithLabelValues(door)
+	}
+	for _, o := range []lock.Outcome{lock.Granted, lock.Denied, lock.Grace} {
+		x.reclaims.WithLabelValues(o.String())
 	}
 	for k := range x.breaks {
 		x.breaks[k] = breaks.WithLabelValues(cacheName(lock.CacheKind(k)))
@@ -85,7 +96,7 @@ func newMetrics(m *Manager, reg prometheus.Registerer) *metrics {
 		x.limits.WithLabelValues(l)
 	}
 	if reg != nil {
-		reg.MustRegister(grants, x.denials, wait, hold, breaks, broken, x.reclaims, x.deadlocks, x.limits, revoked, gauges{m})
+		reg.MustRegister(granted, x.denials, wait, hold, breaks, broken, x.reclaims, x.deadlocks, x.limits, revoked, gauges{m})
 	}
 	return x
 }
@@ -101,7 +112,11 @@ func cacheName(k lock.CacheKind) string {
 func (x *metrics) ruled(door lock.Door, k asked, o lock.Outcome) {
 	switch o {
 	case lock.Granted:
-		x.grants[doorOf(door)][k].Inc()
+		if c := x.grants[doorOf(door)][k]; c != nil {
+			c.Inc()
+		} else {
+			x.granted.WithLabelValues(doors[doorOf(door)], askNames[k]).Inc()
+		}
 	case lock.Blocked:
 	default:
 		x.denials.WithLabelValues(doors[doorOf(door)], askNames[k], o.String()).Inc()
@@ -178,7 +193,9 @@ func (g gauges) Collect(c chan<- prometheus.Metric) {
 		x, door := &n[d], doors[d]
 		unclaimed += x.Unclaimed
 		for k, v := range [...]int{askOpen: x.OpenWaiters, askAccess: x.AccessWaiters, askRange: x.LockWaiters, askFlock: x.FlockWaiters} {
-			gauge(descWaiters, float64(v), door, askNames[k])
+			if v > 0 || slices.Contains(usual[d], asked(k)) {
+				gauge(descWaiters, float64(v), door, askNames[k])
+			}
 		}
 		gauge(descAccesses, float64(x.Accesses), door)
 		oldest := 0.0

@@ -54,7 +54,7 @@ func (m *Manager) ended(w *waits, out lock.Outcome, h *lock.Holder) {
 	}
 	door := w.who.denial.Owner.Client.Door
 	waited := time.Since(w.who.since)
-	m.metrics.wait[doorOf(door)][w.who.ask].Observe(waited.Seconds())
+	m.metrics.wait.WithLabelValues(doors[doorOf(door)], askNames[w.who.ask]).Observe(waited.Seconds())
 	m.metrics.ruled(door, w.who.ask, out)
 	if !counts(out) {
 		return
