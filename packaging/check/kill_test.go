@@ -79,7 +79,7 @@ func (l *locker) work(t *testing.T, g *gateway, stop *atomic.Bool) {
 
 // kill -9 of the gateway under load, at random moments: every lock that was granted and not unlocked is there, and none that was not asked for.
 func TestKilledUnderLoad(t *testing.T) {
-	kills := 20
+	kills := 50
 	if s := os.Getenv(envKills); s != "" {
 		kills, _ = strconv.Atoi(s)
 	}
@@ -106,21 +106,7 @@ func TestKilledUnderLoad(t *testing.T) {
 			wg.Go(func() { l.work(t, g, &stop) })
 		}
 		time.Sleep(time.Duration(10+rand.IntN(120)) * time.Millisecond)
-		old := g.pid("gateway")
-		killed := time.Now()
-		syscall.Kill(old, syscall.SIGKILL)
-		stop.Store(true)
-		began := killed // when the supervisor started the next one
-		for old != 0 || !g.serving() {
-			if p := g.pid("gateway"); old != 0 && p != old && p != 0 {
-				old, began = 0, time.Now()
-			}
-			if time.Since(killed) > 20*time.Second {
-				t.Fatalf("kill %d: the gateway did not come back", kill)
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-		away = append(away, time.Since(began))
+		away = append(away, g.killGateway(func() { stop.Store(true) }))
 		wg.Wait()
 		if t.Failed() {
 			return
@@ -176,6 +162,83 @@ func TestKilledUnderLoad(t *testing.T) {
 	t.Logf("%d kills, %d acknowledged calls; started again, every door serves after %v at the median and %v at most", kills, acked, away[len(away)/2].Round(time.Millisecond), away[len(away)-1].Round(time.Millisecond))
 	if acked == 0 {
 		t.Error("nothing was acknowledged")
+	}
+}
+
+// killGateway kills the gateway and returns how long it took from the start of the next one until every door serves again.
+func (g *gateway) killGateway(killed func()) time.Duration {
+	g.t.Helper()
+	old, at := g.pid("gateway"), time.Now()
+	syscall.Kill(old, syscall.SIGKILL)
+	killed()
+	began := at // when the supervisor started the next one
+	for old != 0 || !g.serving() {
+		if p := g.pid("gateway"); old != 0 && p != old && p != 0 {
+			old, began = 0, time.Now()
+		}
+		if time.Since(at) > 20*time.Second {
+			g.t.Fatal("the gateway did not come back")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// kill -9 with 100,000 locks on record, which is as many as the settings allow: all are there when the gateway serves again.
+func TestKilledWithManyLocks(t *testing.T) {
+	dir := tree(t)
+	const hosts, files, each = 25, 500, 200
+	for n := range files {
+		write(t, filepath.Join(dir, fmt.Sprint("f", n)), "x")
+	}
+	g := up(t, dir)
+	root := g.nfs(t, 0)
+	var fhs [][]byte
+	for n := range files {
+		fhs = append(fhs, root.must(fmt.Sprint("f", n)))
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for h := range hosts {
+		for part := range 2 {
+			n := g.nlm(t, fmt.Sprint("client-m", h), 1)
+			wg.Go(func() {
+				defer n.conn.Close()
+				for f := 2*h + part; f < files; f += 2 * hosts {
+					for i := range uint64(each) {
+						if st, err := n.tryLock(fhs[f], i*20, 10, false); err != nil || st != nlmGranted {
+							t.Errorf("file %d range %d: %d %v", f, i, st, err)
+							return
+						}
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	took := time.Since(began)
+	if t.Failed() {
+		return
+	}
+	away := g.killGateway(func() {})
+	t.Logf("%d locks in %v; started again with them, every door serves after %v", files*each, took.Round(time.Millisecond), away.Round(time.Millisecond))
+	there := map[string]map[uint64]bool{}
+	for _, e := range g.locks() {
+		if there[e.Path] == nil {
+			there[e.Path] = map[uint64]bool{}
+		}
+		if e.Protocol != "nlm" || e.Length != 10 || e.Mode != "exclusive" || e.Start%20 != 0 || e.Start >= each*20 || there[e.Path][e.Start] {
+			t.Fatalf("a ghost: %+v", e)
+		}
+		there[e.Path][e.Start] = true
+	}
+	for n := range files {
+		if got := len(there[fmt.Sprint("f", n)]); got != each {
+			t.Errorf("f%d has %d locks, want %d", n, got, each)
+		}
+	}
+	if len(there) != files {
+		t.Errorf("%d files have locks, want %d", len(there), files)
 	}
 }
 
