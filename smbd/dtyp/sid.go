@@ -22,6 +22,8 @@ var (
 	Everyone           = NewSID(1, 0)
 	CreatorOwner       = NewSID(3, 0)
 	CreatorGroup       = NewSID(3, 1)
+	OwnerRights        = NewSID(3, 4)
+	Network            = NewSID(5, 2)
 	Anonymous          = NewSID(5, 7)
 	AuthenticatedUsers = NewSID(5, 11)
 	LocalSystem        = NewSID(5, 18)

@@ -46,6 +46,8 @@ const (
 	FileLockConflict                 Status = 0xC0000054
 	LockNotGranted                   Status = 0xC0000055
 	DeletePending                    Status = 0xC0000056
+	InvalidOwner                     Status = 0xC000005A
+	InvalidPrimaryGroup              Status = 0xC000005B
 	NoSuchLogonSession               Status = 0xC000005F
 	PrivilegeNotHeld                 Status = 0xC0000061
 	NoSuchUser                       Status = 0xC0000064
@@ -176,6 +178,8 @@ var names = map[Status]string{
 	FileLockConflict:                 "STATUS_FILE_LOCK_CONFLICT",
 	LockNotGranted:                   "STATUS_LOCK_NOT_GRANTED",
 	DeletePending:                    "STATUS_DELETE_PENDING",
+	InvalidOwner:                     "STATUS_INVALID_OWNER",
+	InvalidPrimaryGroup:              "STATUS_INVALID_PRIMARY_GROUP",
 	NoSuchLogonSession:               "STATUS_NO_SUCH_LOGON_SESSION",
 	PrivilegeNotHeld:                 "STATUS_PRIVILEGE_NOT_HELD",
 	NoSuchUser:                       "STATUS_NO_SUCH_USER",

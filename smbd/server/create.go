@@ -10,6 +10,7 @@ import (
 
 	"dittofs/gateway/export"
 	"dittofs/gateway/lock"
+	"dittofs/smbd/dtyp"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/rpc"
 	"dittofs/smbd/smb2"
@@ -34,7 +35,9 @@ type creation struct {
 	max    bool            // MAXIMUM_ALLOWED was asked for
 
 	at         *place
-	info       *info // of the file at the place
+	info       *info                    // of the file at the place
+	rights     verdict                  // its kept descriptor's
+	above      *dtyp.SecurityDescriptor // the directory's, where it is kept and a name is made
 	file       *os.File
 	made       bool // by us
 	madeStream bool
@@ -91,7 +94,8 @@ func newOpen(r *request) *open {
 
 // once looks, opens and asks one time.
 func (c *creation) once(ctx context.Context) (body reply, err error) {
-	c.made, c.madeStream, c.file, c.at, c.info, c.o, c.access = false, false, nil, nil, nil, nil, c.asked
+	c.made, c.madeStream, c.file, c.at, c.info, c.o = false, false, nil, nil, nil, nil
+	c.access, c.rights, c.above = c.asked, nil, nil
 	defer func() {
 		if err != nil {
 			c.undo(ctx)
@@ -218,7 +222,7 @@ func (c *creation) settle() error {
 		}
 	}
 	if !c.made && c.overwrites() {
-		err := c.s.as(c.vol, func() error {
+		truncate := func() error {
 			f := c.file
 			if !c.writable() {
 				fd, err := export.Reopen(int(f.Fd()), unix.O_WRONLY)
@@ -232,7 +236,13 @@ func (c *creation) settle() error {
 				return err
 			}
 			return c.removeStreams()
-		})
+		}
+		var err error
+		if c.rights != nil { // which granted it
+			err = truncate()
+		} else {
+			err = c.s.as(c.vol, truncate)
+		}
 		if err != nil {
 			return err
 		}
@@ -242,13 +252,13 @@ func (c *creation) settle() error {
 		if c.info.isDir() {
 			a = c.q.FileAttributes
 		}
-		if err := c.s.as(c.vol, func() error { return setAttributes(c.file, c.at.name, a, wire.Filetime(0)) }); err != nil {
+		if err := setAttributes(c.file, c.at.name, a, wire.Filetime(0)); err != nil {
 			c.r.chain.c.log.Debug("attributes not set", "path", c.at.path, "err", err)
 		}
-		if sd := c.q.Contexts.SecurityDescriptor; sd != nil && c.made {
-			if err := c.s.as(c.vol, func() error { return setSecurity(c.file, sd, allSecurity) }); err != nil {
-				c.r.chain.c.log.Debug("security descriptor not set", "path", c.at.path, "err", err)
-			}
+	}
+	if c.made {
+		if err := c.secure(); err != nil {
+			return err
 		}
 	}
 	info, err := c.o.stat()

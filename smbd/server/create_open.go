@@ -42,6 +42,10 @@ func (c *creation) make(ctx context.Context) (err error) {
 	if c.dir, err = export.KeyOf(int(c.at.parent.Fd())); err != nil {
 		return err
 	}
+	directory := q.CreateOptions&smb2.FileDirectoryFile != 0
+	if c.above = kept(c.at.parent, nil); !mayMake(c.s.verdictOf(c.above), directory) {
+		return ntstatus.AccessDenied
+	}
 	if c.max {
 		c.access |= smb2.FileAllAccess & c.tree.maximal
 	}
@@ -51,14 +55,16 @@ func (c *creation) make(ctx context.Context) (err error) {
 	}
 	err = c.s.as(c.vol, func() (err error) {
 		dir, name := int(c.at.parent.Fd()), c.at.name
-		fd := -1
-		if q.CreateOptions&smb2.FileDirectoryFile != 0 {
-			if err = export.Mkdir(dir, name, newDirectory); err == nil {
-				c.made = true
-				fd, err = export.OpenAt(dir, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-			}
+		fd, mode := -1, uint32(0o777)
+		if c.above != nil {
+			mode = 0o700 // the owner's, until the descriptor says more
+		}
+		if directory {
+			err = export.Mkdir(dir, name, newDirectory&mode)
+			c.made = err == nil
+			return err
 		} else {
-			fd, err = export.OpenAt(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, newFile)
+			fd, err = export.OpenAt(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, newFile&mode)
 			c.made = err == nil
 		}
 		if err == nil {
@@ -66,6 +72,9 @@ func (c *creation) make(ctx context.Context) (err error) {
 		}
 		return err
 	})
+	if c.made && directory {
+		err = c.openMade()
+	}
 	done(c.made)
 	if err == unix.EEXIST && q.CreateDisposition != smb2.FileCreate {
 		return errAgain // somebody was faster
@@ -76,6 +85,20 @@ func (c *creation) make(ctx context.Context) (err error) {
 	c.action = smb2.FileCreated
 	c.info, err = statFile(c.file, c.at.name)
 	return err
+}
+
+// openMade opens the directory that was just made. A default ACL may leave its owner no right to read it, so that the superuser must open
+// it, and see that nobody has put another in its place.
+func (c *creation) openMade() error {
+	fd, err := export.OpenAt(int(c.at.parent.Fd()), c.at.name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	c.file = os.NewFile(uintptr(fd), c.at.name)
+	if a, err := export.Stat(fd); err != nil || a.UID != c.s.cred().UID {
+		return ntstatus.AccessDenied
+	}
+	return nil
 }
 
 // openExisting opens what is there with the rights that were asked for, without changing it.
@@ -112,15 +135,28 @@ func (c *creation) openExisting() (err error) {
 			c.action = smb2.FileSuperseded
 		}
 	}
+	c.rights = c.s.judge(c.at.file, i)
 	if c.max {
 		c.access |= c.maximal()
 	}
-	return c.s.as(c.vol, c.reopen)
+	if c.rights == nil {
+		return c.s.as(c.vol, c.reopen)
+	}
+	if need := c.needs(); need&^*c.rights != 0 || c.access&smb2.Delete != 0 && !c.mayDelete() {
+		return ntstatus.AccessDenied
+	}
+	return c.reopenGranted()
+}
+
+// mayDelete asks as the user whether the name may go.
+func (c *creation) mayDelete() (may bool) {
+	c.s.as(c.vol, func() error { may = c.s.mayDelete(c.at, c.info, c.rights); return nil })
+	return may
 }
 
 // reopen turns the place into a descriptor that carries the rights; the kernel refuses them.
 func (c *creation) reopen() error {
-	if c.access&smb2.Delete != 0 && !mayDelete(c.at, c.info, c.s.cred()) {
+	if c.access&smb2.Delete != 0 && !c.s.mayDelete(c.at, c.info, nil) {
 		return ntstatus.AccessDenied
 	}
 	owner := c.s.cred().UID == 0 || c.s.cred().UID == c.info.uid
@@ -133,7 +169,21 @@ func (c *creation) reopen() error {
 			return err
 		}
 	}
-	flags := unix.O_RDONLY
+	return c.reopenGranted()
+}
+
+// needs are the rights that a kept descriptor must grant. Overwriting writes. [MS-FSA] 2.1.5.1.2.1.
+func (c *creation) needs() smb2.AccessMask {
+	need := c.access &^ smb2.Delete
+	if c.truncates() {
+		need |= smb2.FileWriteData
+	}
+	return need
+}
+
+// reopenGranted opens what the user has been found to have the right to.
+func (c *creation) reopenGranted() error {
+	fd, flags := int(c.at.file.Fd()), unix.O_RDONLY
 	switch {
 	case !c.info.isRegular() && !c.info.isDir(), c.info.isDir() && !c.readable(), !c.readable() && !c.writable():
 		c.file, c.at.file = c.at.file, nil
@@ -159,25 +209,17 @@ func (c *creation) reopen() error {
 	return nil
 }
 
-// mayDelete asks as the user whether the name may go: the directory's write permission, and where it is sticky, whose file it is.
-func mayDelete(p *place, i *info, cred export.Cred) bool {
-	if p.parent == nil {
-		return false // the share's root
-	}
-	if export.MayAccess(int(p.parent.Fd()), unix.W_OK|unix.X_OK) != nil {
-		return false
-	}
-	if cred.UID == 0 || cred.UID == i.uid {
-		return true
-	}
-	d, err := export.Stat(int(p.parent.Fd()))
-	return err == nil && (d.Mode&unix.S_ISVTX == 0 || d.UID == cred.UID)
-}
-
 // maximal are all the rights that the user could have. [MS-SMB2] 3.3.5.9.5.
 func (c *creation) maximal() smb2.AccessMask {
 	if c.made {
 		return smb2.FileAllAccess & (c.tree.maximal | ^writes)
+	}
+	if c.rights != nil {
+		a := *c.rights &^ smb2.Delete
+		if c.mayDelete() {
+			a |= smb2.Delete
+		}
+		return a & (c.tree.maximal | ^writes)
 	}
 	var a smb2.AccessMask = smb2.FileReadAttributes | smb2.ReadControl | smb2.Synchronize | smb2.FileReadEA
 	c.s.as(c.vol, func() error {
@@ -204,7 +246,7 @@ func (c *creation) maximal() smb2.AccessMask {
 		if owner {
 			a |= smb2.WriteDAC | smb2.WriteOwner | smb2.FileWriteAttributes | smb2.FileWriteEA
 		}
-		if mayDelete(c.at, c.info, c.s.cred()) {
+		if c.s.mayDelete(c.at, c.info, nil) {
 			a |= smb2.Delete
 		}
 		return nil

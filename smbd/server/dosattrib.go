@@ -33,11 +33,12 @@ func (i *info) dos(b []byte, name string) {
 		a = i.defaultAttributes(name)
 	}
 	i.given = flags&dosHasAttributes != 0
+	i.marked = i.given && smb2.FileAttributes(bits)&smb2.FileAttributeReadonly != 0
 	if flags&dosHasCreateTime != 0 && birth > 0 {
 		i.birth = birth.Time()
 	}
-	if i.isDir() {
-		a |= smb2.FileAttributeDirectory
+	if i.isDir() { // where READONLY means nothing to the file system
+		a |= smb2.FileAttributeDirectory | smb2.FileAttributes(bits)&smb2.FileAttributeReadonly
 	} else if i.mode&0o222 == 0 {
 		a |= smb2.FileAttributeReadonly
 	}

@@ -23,6 +23,7 @@ type info struct {
 
 	attributes smb2.FileAttributes
 	given      bool // by a client
+	marked     bool // READONLY by a client
 }
 
 func (i *info) isDir() bool     { return i.mode&unix.S_IFMT == unix.S_IFDIR }
@@ -38,6 +39,7 @@ func statFile(f *os.File, name string) (*info, error) {
 	var buf [128]byte
 	n, _ := export.GetXattr(int(f.Fd()), dosAttrib, buf[:])
 	i.dos(buf[:max(n, 0)], name)
+	i.readonly(f)
 	return i, nil
 }
 
@@ -51,7 +53,24 @@ func statName(dir *os.File, name string) (*info, error) {
 	var buf [128]byte
 	n, _ := unix.Lgetxattr(procFD(dir)+"/"+name, dosAttrib, buf[:])
 	i.dos(buf[:max(n, 0)], name)
+	if i.attributes&smb2.FileAttributeReadonly != 0 {
+		if fd, err := export.OpenAt(int(dir.Fd()), name, unix.O_PATH, 0); err == nil {
+			f := os.NewFile(uintptr(fd), name)
+			i.readonly(f)
+			f.Close()
+		}
+	}
 	return i, nil
+}
+
+// readonly takes READONLY away where it is only a kept descriptor that lets nobody write.
+func (i *info) readonly(f *os.File) {
+	if i.attributes&smb2.FileAttributeReadonly == 0 || i.marked || kept(f, i) == nil {
+		return
+	}
+	if i.attributes &^= smb2.FileAttributeReadonly; i.attributes == 0 {
+		i.attributes = smb2.FileAttributeNormal
+	}
 }
 
 func fromAttr(a *export.Attr) *info {

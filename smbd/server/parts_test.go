@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"encoding/hex"
 	"os"
 	"strings"
@@ -218,38 +217,6 @@ func TestWhere(t *testing.T) {
 		if got, ok := where(root, f); got != step.want || ok != step.ok {
 			t.Errorf("%q, %v, want %q, %v", got, ok, step.want, step.ok)
 		}
-	}
-}
-
-// A mode as a security descriptor, and back.
-func TestModeAsDescriptor(t *testing.T) {
-	f, err := os.Create(t.TempDir() + "/file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, mode := range []os.FileMode{0o000, 0o644, 0o755, 0o640, 0o421, 0o777} {
-		if err := f.Chmod(mode); err != nil {
-			t.Fatal(err)
-		}
-		i, err := statFile(f, "file")
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw := descriptor(i, allSecurity).Append(nil)
-		f.Chmod(0o111)
-		if err := setSecurity(f, raw, allSecurity); err != nil {
-			t.Errorf("%o: %v", mode, err)
-		}
-		if st, _ := f.Stat(); st.Mode().Perm() != mode {
-			t.Errorf("%o became %o", mode, st.Mode().Perm())
-		}
-		if again, _ := statFile(f, "file"); !bytes.Equal(descriptor(again, allSecurity).Append(nil), raw) {
-			t.Errorf("%o: another descriptor", mode)
-		}
-	}
-	if err := setSecurity(f, []byte("noise"), allSecurity); err == nil {
-		t.Error("noise was taken for a descriptor")
 	}
 }
 

@@ -2,8 +2,7 @@ package server
 
 import (
 	"os"
-
-	"golang.org/x/sys/unix"
+	"slices"
 
 	"dittofs/gateway/export"
 	"dittofs/smbd/dtyp"
@@ -11,55 +10,14 @@ import (
 	"dittofs/smbd/smb2"
 )
 
-// Security descriptors over owner, group and mode. The owner is S-1-22-1-UID, the group S-1-22-2-GID, and three entries say what the mode
-// says. A descriptor that a mode cannot express is refused, not bent.
+// Security descriptors in QUERY_INFO and SET_INFO, [MS-SMB2] 3.3.5.20.3 and 3.3.5.21.3. How a file has one, descriptor.go says.
 
 const allSecurity = smb2.OwnerSecurityInformation | smb2.GroupSecurityInformation | smb2.DACLSecurityInformation
-
-const (
-	maskRead    = uint32(smb2.FileGenericRead)
-	maskWrite   = uint32(smb2.FileGenericWrite | smb2.FileDeleteChild)
-	maskExecute = uint32(smb2.FileGenericExecute)
-)
-
-// descriptor tells owner, group and mode.
-func descriptor(i *info, which smb2.SecurityInformation) *dtyp.SecurityDescriptor {
-	d := &dtyp.SecurityDescriptor{}
-	owner, group := dtyp.UnixUser(i.uid), dtyp.UnixGroup(i.gid)
-	if which&smb2.OwnerSecurityInformation != 0 {
-		d.Owner = &owner
-	}
-	if which&smb2.GroupSecurityInformation != 0 {
-		d.Group = &group
-	}
-	if which&smb2.DACLSecurityInformation != 0 {
-		d.DACL = &dtyp.ACL{Revision: dtyp.ACLRevision, ACEs: []dtyp.ACE{
-			{Type: dtyp.AccessAllowed, SID: owner, Mask: modeMask(i.mode>>6) | uint32(smb2.Delete|smb2.ReadControl|smb2.WriteDAC|smb2.FileWriteAttributes)},
-			{Type: dtyp.AccessAllowed, SID: group, Mask: modeMask(i.mode >> 3)},
-			{Type: dtyp.AccessAllowed, SID: dtyp.Everyone, Mask: modeMask(i.mode)},
-		}}
-	}
-	return d
-}
-
-func modeMask(bits uint32) uint32 {
-	m := uint32(smb2.ReadControl | smb2.FileReadAttributes | smb2.FileReadEA | smb2.Synchronize)
-	if bits&4 != 0 {
-		m |= maskRead
-	}
-	if bits&2 != 0 {
-		m |= maskWrite
-	}
-	if bits&1 != 0 {
-		m |= maskExecute
-	}
-	return m
-}
 
 func querySecurity(o *open, q *smb2.QueryInfoRequest) (reply, error) {
 	which := smb2.SecurityInformation(q.AdditionalInformation)
 	if which&smb2.SACLSecurityInformation != 0 {
-		return nil, ntstatus.AccessDenied
+		return nil, ntstatus.AccessDenied // ACCESS_SYSTEM_SECURITY, which nobody has
 	}
 	if which&allSecurity != 0 && o.access&smb2.ReadControl == 0 {
 		return nil, ntstatus.AccessDenied
@@ -68,7 +26,7 @@ func querySecurity(o *open, q *smb2.QueryInfoRequest) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := descriptor(i, which).Append(nil)
+	b := parts(descriptor(o.file, i), which).Append(nil)
 	if uint64(len(b)) > uint64(q.OutputBufferLength) {
 		// The client learns how much room it needs. [MS-SMB2] 3.3.5.20.3.
 		return nil, errorBody{ntstatus.BufferTooSmall, &smb2.ErrorResponse{Data: []byte{byte(len(b)), byte(len(b) >> 8), byte(len(b) >> 16), 0}}}
@@ -76,76 +34,117 @@ func querySecurity(o *open, q *smb2.QueryInfoRequest) (reply, error) {
 	return &smb2.QueryInfoResponse{Buffer: b}, nil
 }
 
-// setSecurity changes owner, group and mode to what a descriptor says. It runs as the user.
-func setSecurity(f *os.File, raw []byte, which smb2.SecurityInformation) error {
-	var d dtyp.SecurityDescriptor
-	if err := d.Parse(raw); err != nil {
+// parts is what was asked for of a descriptor.
+func parts(d *dtyp.SecurityDescriptor, which smb2.SecurityInformation) *dtyp.SecurityDescriptor {
+	out := &dtyp.SecurityDescriptor{}
+	if which&smb2.OwnerSecurityInformation != 0 {
+		out.Owner = d.Owner
+	}
+	if which&smb2.GroupSecurityInformation != 0 {
+		out.Group = d.Group
+	}
+	if which&smb2.DACLSecurityInformation != 0 {
+		out.DACL, out.Control = d.DACL, d.Control&ofDACL
+	}
+	return out
+}
+
+// ofDACL are the flags that belong to the list.
+const ofDACL = dtyp.DACLPresent | dtyp.DACLDefaulted | dtyp.DACLAutoInherited | dtyp.DACLProtected
+
+// setSecurityInfo is SET_INFO's part: the open must have been granted the rights that the parts need.
+func setSecurityInfo(r *request, o *open, which smb2.SecurityInformation, raw []byte) error {
+	var need smb2.AccessMask
+	if which&(smb2.OwnerSecurityInformation|smb2.GroupSecurityInformation) != 0 {
+		need |= smb2.WriteOwner
+	}
+	if which&smb2.DACLSecurityInformation != 0 {
+		need |= smb2.WriteDAC
+	}
+	if which&^allSecurity != 0 || o.access&need != need {
+		return ntstatus.AccessDenied
+	}
+	return r.session.setSecurity(o.file, raw, which)
+}
+
+// setSecurity changes the parts of a file's descriptor that a client gives. The rights to do so were checked when the file was opened.
+func (s *session) setSecurity(f *os.File, raw []byte, which smb2.SecurityInformation) error {
+	var given dtyp.SecurityDescriptor
+	if err := given.Parse(raw); err != nil {
 		return ntstatus.InvalidSecurityDescr
 	}
 	i, err := statFile(f, "")
 	if err != nil {
 		return err
 	}
+	d := descriptor(f, i)
 	var c export.Changes
-	if d.Owner != nil && which&smb2.OwnerSecurityInformation != 0 {
-		uid, ok := d.Owner.UnixUID()
-		if !ok {
-			return ntstatus.InvalidSID
+	if given.Owner != nil && which&smb2.OwnerSecurityInformation != 0 && *given.Owner != *d.Owner {
+		if err := s.owns(*given.Owner, &c); err != nil {
+			return err
 		}
-		if i.uid != uid {
-			c.UID, i.uid = &uid, uid
+		d.Owner = given.Owner
+	}
+	if given.Group != nil && which&smb2.GroupSecurityInformation != 0 && *given.Group != *d.Group {
+		if err := s.belongs(*given.Group, &c); err != nil {
+			return err
+		}
+		d.Group = given.Group
+	}
+	if which&smb2.DACLSecurityInformation != 0 {
+		given.DACL.Specific(specific)
+		d.DACL, d.Control = given.DACL, dtyp.SelfRelative|dtyp.DACLPresent|given.Control&ofDACL
+		// Only who asks for it says that the list was inherited automatically. [MS-FSA] 2.1.5.17.
+		if given.Control&dtyp.DACLAutoInheritReq == 0 {
+			d.Control &^= dtyp.DACLAutoInherited
 		}
 	}
-	if d.Group != nil && which&smb2.GroupSecurityInformation != 0 {
-		gid, ok := d.Group.UnixGID()
-		if !ok {
-			return ntstatus.InvalidSID
+	if c.UID != nil || c.GID != nil {
+		if err := export.Change(int(f.Fd()), &c); err != nil {
+			return err
 		}
-		if i.gid != gid {
-			c.GID, i.gid = &gid, gid
+		if i, err = statFile(f, ""); err != nil {
+			return err
 		}
 	}
-	if which&smb2.DACLSecurityInformation != 0 && d.DACL != nil {
-		mode, ok := modeOf(d.DACL, i)
-		if !ok {
-			return ntstatus.NotSupported
-		}
-		c.Mode = &mode
-	}
-	return export.Change(int(f.Fd()), &c)
+	return describe(f, i, d)
 }
 
-// modeOf is the mode that says what the list says; ok is false where none does.
-func modeOf(l *dtyp.ACL, i *info) (mode uint32, ok bool) {
-	mode = i.mode & (unix.S_ISUID | unix.S_ISGID | unix.S_ISVTX)
-	for _, e := range l.ACEs {
-		if e.Flags&dtyp.InheritOnly != 0 {
-			continue
-		}
-		shift := uint32(0)
-		switch uid, isUser := e.SID.UnixUID(); {
-		case e.Type != dtyp.AccessAllowed:
-			return 0, false
-		case isUser && uid == i.uid:
-			shift = 6
-		case e.SID == dtyp.Everyone:
-		default:
-			if gid, isGroup := e.SID.UnixGID(); !isGroup || gid != i.gid {
-				return 0, false
-			}
-			shift = 3
-		}
-		var bits uint32
-		if e.Mask&uint32(smb2.FileReadData|smb2.GenericRead|smb2.GenericAll) != 0 {
-			bits |= 4
-		}
-		if e.Mask&uint32(smb2.FileWriteData|smb2.GenericWrite|smb2.GenericAll) != 0 {
-			bits |= 2
-		}
-		if e.Mask&uint32(smb2.FileExecute|smb2.GenericExecute|smb2.GenericAll) != 0 {
-			bits |= 1
-		}
-		mode |= bits << shift
+// owns checks whom a user may make the owner: himself, or one of the groups that he acts for. User 0 may name anybody.
+func (s *session) owns(sid dtyp.SID, c *export.Changes) error {
+	if s.cred().UID != 0 && !slices.Contains(s.token(), sid) {
+		return ntstatus.InvalidOwner
 	}
-	return mode, true
+	if uid, ok := sid.UnixUID(); ok {
+		c.UID = &uid
+	}
+	return nil
+}
+
+// belongs checks which group a user may give a file. A group that Unix does not know is only remembered.
+func (s *session) belongs(sid dtyp.SID, c *export.Changes) error {
+	gid, ok := sid.UnixGID()
+	if !ok {
+		return nil
+	}
+	if s.cred().UID != 0 && !slices.Contains(s.token(), sid) {
+		return ntstatus.InvalidPrimaryGroup
+	}
+	c.GID = &gid
+	return nil
+}
+
+// inherit gives a new file what its directory's descriptor says that new files have, if it says anything.
+func inherit(f *os.File, i *info, dir *dtyp.SecurityDescriptor) error {
+	owner, group := dtyp.UnixUser(i.uid), dtyp.UnixGroup(i.gid)
+	auto := dir.Control&dtyp.DACLAutoInherited != 0
+	l := dir.DACL.Inherit(i.isDir(), auto, owner, group, specific)
+	if l == nil {
+		return nil
+	}
+	d := &dtyp.SecurityDescriptor{Control: dtyp.SelfRelative | dtyp.DACLPresent, Owner: &owner, Group: &group, DACL: l}
+	if auto {
+		d.Control |= dtyp.DACLAutoInherited
+	}
+	return describe(f, i, d)
 }

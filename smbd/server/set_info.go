@@ -32,11 +32,7 @@ func setInfo(ctx context.Context, r *request) (reply, error) {
 	case q.InfoType == smb2.InfoFile:
 		err = setFileInfo(ctx, r, o, fscc.FileClass(q.FileInfoClass), q.Buffer)
 	case q.InfoType == smb2.InfoSecurity:
-		which := smb2.SecurityInformation(q.AdditionalInformation)
-		if which&^allSecurity != 0 || o.access&(smb2.WriteDAC|smb2.WriteOwner) == 0 {
-			return nil, ntstatus.AccessDenied
-		}
-		if err = r.session.as(o.vol, func() error { return setSecurity(o.file, q.Buffer, which) }); err == nil {
+		if err = setSecurityInfo(r, o, smb2.SecurityInformation(q.AdditionalInformation), q.Buffer); err == nil {
 			o.modified(ctx, smb2.NotifyChangeSecurity, false)
 		}
 	case q.InfoType == smb2.InfoFileSystem, q.InfoType == smb2.InfoQuota:
@@ -158,14 +154,13 @@ func setBasic(ctx context.Context, r *request, o *open, b *fscc.FileBasicInforma
 	if err != nil {
 		return err
 	}
-	err = r.session.as(o.vol, func() error {
-		if b.FileAttributes != 0 || b.CreationTime > 0 {
-			if err := setAttributes(o.file, o.called(), b.FileAttributes, b.CreationTime); err != nil {
-				return err
-			}
-		}
-		return export.Change(int(o.file.Fd()), &c)
-	})
+	// FILE_WRITE_ATTRIBUTES was checked when the file was opened.
+	if b.FileAttributes != 0 || b.CreationTime > 0 {
+		err = setAttributes(o.file, o.called(), b.FileAttributes, b.CreationTime)
+	}
+	if err == nil {
+		err = export.Change(int(o.file.Fd()), &c)
+	}
 	done(err == nil)
 	if err == nil {
 		o.modified(ctx, smb2.NotifyChangeAttributes|smb2.NotifyChangeLastWrite|smb2.NotifyChangeCreation, false)
@@ -182,10 +177,10 @@ func setAttributes(f *os.File, name string, a smb2.FileAttributes, birth wire.Fi
 	}
 	var buf [128]byte
 	n, _ := export.GetXattr(int(f.Fd()), dosAttrib, buf[:])
-	_, flags, kept := parseDOSAttrib(buf[:max(n, 0)])
+	_, flags, old := parseDOSAttrib(buf[:max(n, 0)])
 	var created time.Time
-	if flags&dosHasCreateTime != 0 && kept > 0 {
-		created = kept.Time()
+	if flags&dosHasCreateTime != 0 && old > 0 {
+		created = old.Time()
 	}
 	if birth > 0 {
 		created = birth.Time()
@@ -193,24 +188,33 @@ func setAttributes(f *os.File, name string, a smb2.FileAttributes, birth wire.Fi
 	if a == 0 {
 		a = i.attributes
 	}
-	if !i.isDir() {
-		mode := i.mode & 0o7777
-		switch readonly := a&smb2.FileAttributeReadonly != 0; {
+	readonly := a&smb2.FileAttributeReadonly != 0
+	d, mode := kept(f, i), i.mode&0o7777
+	if !i.isDir() && d == nil {
+		switch {
 		case readonly && mode&0o222 != 0:
-			mode &^= 0o222
+			d = posixOf(f, i).descriptor() // kept until the attribute goes again
 		case !readonly && mode&0o222 == 0:
 			mode |= 0o200
-		}
-		if mode != i.mode&0o7777 {
 			if err := export.Change(int(f.Fd()), &export.Changes{Mode: &mode}); err != nil {
 				return err
 			}
 		}
 	}
-	if a&stored == i.defaultAttributes(name)&stored && created.IsZero() && n <= 0 {
+	if d == nil && a&stored == i.defaultAttributes(name)&stored && created.IsZero() && n <= 0 {
 		return nil
 	}
-	return export.SetXattr(int(f.Fd()), dosAttrib, appendDOSAttrib(nil, uint32(a&(stored|smb2.FileAttributeDirectory|smb2.FileAttributeReadonly)), created), 0)
+	b := appendDOSAttrib(nil, uint32(a&(stored|smb2.FileAttributeDirectory|smb2.FileAttributeReadonly)), created)
+	if err := export.SetXattr(int(f.Fd()), dosAttrib, b, 0); err != nil && !readonly || d == nil {
+		return err
+	}
+	i.attributes, i.marked = a, readonly
+	err = describe(f, i, d) // which knows what READONLY does to the mode
+	if err == unix.EOPNOTSUPP && readonly {
+		mode &^= 0o222
+		err = export.Change(int(f.Fd()), &export.Changes{Mode: &mode})
+	}
+	return err
 }
 
 // setSize is FileEndOfFileInformation, [MS-FSA] 2.1.5.15.4. It touches the bytes between the old end and the new one.
