@@ -37,7 +37,7 @@
 //
 // # SIGNALS
 //
-// SIGTERM and SIGINT: withdraw the directories, unmount, end.
+// SIGTERM and SIGINT: withdraw the directories, unmount, end. SIGHUP: mount the exports that the configuration has more than before.
 //
 // # EXIT STATUS
 //

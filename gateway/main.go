@@ -26,6 +26,8 @@
 // SIGNALS
 //
 //	SIGTERM, SIGINT: stop, with a clean-stop mark, so that no grace period follows.
+//	SIGHUP: read the exports and their client lists anew. Nobody on an export that stays is disturbed; file handles of one that went are
+//	stale at once; one that came is served when dittofs-fusefs has mounted it.
 //
 // SECURITY
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 	if err := checkDevice(); err != nil {
 		return err
 	}
-	d := &door{env: env, metrics: newMetrics(env.Metrics)}
+	d := &door{env: env, metrics: newMetrics(env.Metrics), lost: make(chan *Tree, 1)}
 	defer d.close()
 	for _, e := range env.Config.Exports {
 		if err := d.prepare(ctx, e); err != nil {
@@ -47,6 +48,8 @@ type door struct {
 	metrics *metrics
 	exports []config.Export
 	grounds []*ground
+	lost    chan *Tree // one that somebody else unmounted
+	undo    []func()   // unmount, in the order of mounting
 
 	mu    sync.Mutex // guards trees: events may come before they are there
 	trees []*Tree
@@ -97,42 +100,112 @@ func (d *door) heard(e lock.Event) {
 	}
 }
 
-// serve mounts, offers the clones, and takes both back in the opposite order.
+// serve mounts, offers the clones, and takes both back in the opposite order. At SIGHUP it mounts what the configuration has more.
 func (d *door) serve(ctx context.Context, client *ipc.Client) error {
-	lost := make(chan *Tree, len(d.grounds))
-	var offer []ipc.Tree
-	for i, g := range d.grounds {
-		e := d.exports[i]
-		t, err := newTree(treeConfig{name: e.Name, root: g.root, seat: client.Seat, log: d.env.Log, metrics: d.metrics})
-		if err != nil {
+	defer func() {
+		for _, unmount := range slices.Backward(d.undo) {
+			unmount()
+		}
+	}()
+	for i := range d.exports {
+		if err := d.mount(ctx, client, i); err != nil {
 			return err
 		}
-		unmount, err := t.mount(ctx, g, func() { lost <- t })
-		if err != nil {
-			return fmt.Errorf("%s: %w", e.Path, err)
-		}
-		defer unmount()
-		d.mu.Lock()
-		d.trees = append(d.trees, t)
-		d.mu.Unlock()
-		offer = append(offer, ipc.Tree{Name: e.Name, Path: filepath.Clean(e.Path), Root: g.root})
-		d.env.Log.Info("mounted", "export", e.Name, "path", g.path, "passthrough", !t.plain.Load())
 	}
-	offered, withdraw := context.WithCancel(ctx)
-	defer withdraw() // before the mounts go
-	if err := ipc.OfferTrees(offered, d.env.Socket("trees"), offer); err != nil {
+	withdraw, err := d.offer(ctx)
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
+	defer func() { withdraw() }() // before the mounts go
 	d.env.Ready()
-	select {
-	case <-ctx.Done():
-		return nil
-	case t := <-lost:
-		return fmt.Errorf("export %s was unmounted", t.name)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case t := <-d.lost:
+			return fmt.Errorf("export %s was unmounted", t.name)
+		case <-d.env.Reload:
+			if !d.reload(ctx, client) {
+				continue
+			}
+			again, err := d.offer(ctx)
+			if err != nil {
+				d.env.Log.Error("new exports are mounted and not offered", "err", err)
+				continue
+			}
+			withdraw()
+			withdraw = again
+		}
 	}
+}
+
+// mount mounts over the ground number i.
+func (d *door) mount(ctx context.Context, client *ipc.Client, i int) error {
+	e, g := d.exports[i], d.grounds[i]
+	t, err := newTree(treeConfig{name: e.Name, root: g.root, seat: client.Seat, log: d.env.Log, metrics: d.metrics})
+	if err != nil {
+		return err
+	}
+	unmount, err := t.mount(ctx, g, func() {
+		select {
+		case d.lost <- t:
+		default:
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.Path, err)
+	}
+	d.undo = append(d.undo, unmount)
+	d.mu.Lock()
+	d.trees = append(d.trees, t)
+	d.mu.Unlock()
+	d.env.Log.Info("mounted", "export", e.Name, "path", g.path, "passthrough", !t.plain.Load())
+	return nil
+}
+
+// offer hands all clones to the gateway.
+func (d *door) offer(ctx context.Context) (withdraw func(), err error) {
+	var trees []ipc.Tree
+	for i, g := range d.grounds {
+		trees = append(trees, ipc.Tree{Name: d.exports[i].Name, Path: filepath.Clean(d.exports[i].Path), Root: g.root})
+	}
+	ctx, withdraw = context.WithCancel(ctx)
+	return withdraw, ipc.OfferTrees(ctx, d.env.Socket("trees"), trees)
+}
+
+// reload mounts the exports that came and reports whether there are any. One that went stays mounted until this daemon ends, so that
+// whoever still serves it is not gone around.
+func (d *door) reload(ctx context.Context, client *ipc.Client) (more bool) {
+	cfg, err := d.env.Load()
+	if err != nil {
+		d.env.Log.Error("configuration not reloaded", "err", err)
+		return false
+	}
+	for _, e := range cfg.Exports {
+		if slices.ContainsFunc(d.exports, func(have config.Export) bool { return have.Path == e.Path }) {
+			continue
+		}
+		n := len(d.grounds)
+		if err = d.prepare(ctx, e); err == nil {
+			if err = d.refuseNested(); err == nil {
+				err = d.mount(ctx, client, n)
+			}
+			if err != nil {
+				d.grounds[n].close()
+				d.exports, d.grounds = d.exports[:n], d.grounds[:n]
+			}
+		}
+		if err != nil {
+			d.env.Log.Error("export that came is not mounted", "export", e.Name, "err", err)
+			continue
+		}
+		more = true
+		d.env.Log.Info("dittofs-smbd serves the new export after a restart", "export", e.Name)
+	}
+	return more
 }
 
 // mount mounts t over g and serves it until unmount is called; gone is called if somebody else unmounts it.

@@ -164,7 +164,7 @@ func upConfig(c *cli.Context) (*config.Config, error) {
 	cfg.LogLevel = c.String("log-level")
 	cfg.Lock.Grace = config.Duration(c.Duration("grace"))
 	cfg.Exports = []config.Export{{Path: dir, Name: filepath.Base(dir), Squash: c.String("squash"), AnonUID: 65534, AnonGID: 65534,
-		Sec: c.StringSlice("sec")}}
+		Insecure: true, Sec: c.StringSlice("sec")}}
 	cfg.Kerberos.Keytab = c.String("keytab")
 	cfg.SMB.NTLM = !c.Bool("no-ntlm")
 	return cfg, cfg.Check("up")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -85,12 +86,13 @@ type Export struct {
 	Squash    string   `toml:"squash" comment:"root, all or none"`
 	AnonUID   uint32   `toml:"anon_uid"`
 	AnonGID   uint32   `toml:"anon_gid"`
-	Clients   []string `toml:"clients" comment:"NFS: addresses and networks that may come in; empty: all"`
-	Secure    bool     `toml:"secure" comment:"NFS: only from ports below 1024"`
+	Clients   []string `toml:"clients" comment:"NFS: who may come in, with options in parentheses that go before the export's own, as in exports(5): address, network, name, *.wildcard, @netgroup; the first that fits counts; empty: everybody"`
+	Insecure  bool     `toml:"insecure" comment:"NFS: from ports of 1024 and above too"`
 	Async     bool     `toml:"async" comment:"NFS: answer FILE_SYNC before the data is on disk; a crash of the host loses acknowledged data"`
 	Sec       []string `toml:"sec" comment:"NFS: sys, krb5, krb5i, krb5p in the order of preference; empty: sys"`
 	Users     []string `toml:"users" comment:"SMB: users that may come in; empty: all"`
 	Encrypt   bool     `toml:"encrypt" comment:"SMB: only over encrypted sessions"`
+	Disabled  bool     `toml:"disabled" comment:"as if the export were not in the file"`
 	NoStreams bool     `toml:"no_streams" comment:"SMB: files have no named streams"`
 }
 
@@ -186,6 +188,7 @@ func (c *Config) Check(path string) error {
 		one("lock.unlink_open", c.Lock.UnlinkOpen, "deny", "unix"),
 		one("lock.brl_read", c.Lock.BrlRead, "deny", "unix"),
 	}
+	c.Exports = slices.DeleteFunc(c.Exports, func(e Export) bool { return e.Disabled })
 	names, paths := map[string]bool{}, map[string]bool{}
 	for i := range c.Exports {
 		e := &c.Exports[i]
@@ -207,7 +210,12 @@ func (c *Config) Check(path string) error {
 		}
 		errs = append(errs, one("export.squash", e.Squash, "root", "all", "none"))
 		for _, sec := range e.Sec {
-			errs = append(errs, one("export.sec", sec, "sys", "krb5", "krb5i", "krb5p"))
+			errs = append(errs, one("export.sec", sec, secs...))
+		}
+		for _, text := range e.Clients {
+			if _, err := ParseClient(text); err != nil {
+				errs = append(errs, fmt.Errorf("%s: export %q: client %q: %w", path, e.Path, text, err))
+			}
 		}
 		fold := strings.ToLower(e.Name)
 		switch {

@@ -20,7 +20,7 @@ func write(t *testing.T, path, text string) string {
 func TestLoadAddsConfD(t *testing.T) {
 	dir := t.TempDir()
 	p := write(t, dir+"/gateway.toml", "[ports]\nsmb = 4450\n[[export]]\npath = \"/srv/a\"\n")
-	write(t, dir+"/conf.d/10.toml", "listen = \"::1\"\n[[export]]\npath = \"/srv/b/\"\nname = \"bee\"\nsquash = \"none\"\n")
+	write(t, dir+"/conf.d/10.toml", "listen = \"::1\"\n[[export]]\npath = \"/srv/b/\"\nname = \"bee\"\nsquash = \"none\"\n[[export]]\npath = \"/srv/c\"\ndisabled = true\n")
 	c, err := Load(p)
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +56,7 @@ func TestLoadRefuses(t *testing.T) {
 		"[[export]]\npath = \"srv\"\n": "the path must be absolute",
 		"[[export]]\npath = \"/a/x\"\n[[export]]\npath=\"/b/X\"": `the share name "X" is taken`,
 		"[[export]]\npath = \"/a\"\nname = \"a/b\"\n":            "cannot be a share name",
+		"[[export]]\npath = \"/a\"\nclients = [\"b(x)\"]\n":      `client "b(x)": unknown option "x"`,
 		"[smb]\nsigning = \"maybe\"\n":                           `smb.signing = "maybe": must be one of required, optional`,
 	} {
 		p := write(t, t.TempDir()+"/gateway.toml", text)

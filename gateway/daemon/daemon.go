@@ -37,6 +37,8 @@ type Env struct {
 	Ready func()
 	// Reload carries one value for each SIGHUP.
 	Reload <-chan os.Signal
+	// Load reads the configuration anew.
+	Load func() (*config.Config, error)
 }
 
 // Socket is the path of a daemon's hatch at the gateway: RUN/NAME.sock.
@@ -91,7 +93,7 @@ func serve(ctx context.Context, name, path string, run func(context.Context, Env
 	}
 	defer closeMetrics()
 
-	env := Env{Name: name, Config: cfg, Log: log, Metrics: reg, Reload: hup, Ready: func() {
+	env := Env{Name: name, Config: cfg, Log: log, Metrics: reg, Reload: hup, Load: func() (*config.Config, error) { return config.Load(path) }, Ready: func() {
 		sd.SdNotify(false, sd.SdNotifyReady)
 		log.Info("ready")
 	}}

@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -32,7 +33,7 @@ func tree(t testing.TB, change ...func(*config.Export)) (*Set, string) {
 	must(t, os.Mkdir(filepath.Join(dir, "d"), 0o755))
 	must(t, os.Symlink("/etc/passwd", filepath.Join(dir, "out")))
 	must(t, os.Symlink("../..", filepath.Join(dir, "d", "up")))
-	c := config.Export{Path: dir, Name: "t", Squash: "root", AnonUID: 65534, AnonGID: 65534}
+	c := config.Export{Path: dir, Name: "t", Squash: "root", AnonUID: 65534, AnonGID: 65534, Insecure: true}
 	for _, f := range change {
 		f(&c)
 	}
@@ -75,7 +76,7 @@ func TestHandleSurvivesAndIsSealed(t *testing.T) {
 	f.Release()
 
 	// Another life of the gateway with the same key, and the same one after the tree was away.
-	again, err := New([]config.Export{s.exports[0].Export}, s.key)
+	again, err := New([]config.Export{s.Exports()[0].Config()}, s.key)
 	must(t, err)
 	t.Cleanup(again.Close)
 	if _, err := again.Open(fh); err != ErrAway {
@@ -91,7 +92,7 @@ func TestHandleSurvivesAndIsSealed(t *testing.T) {
 		}
 		g.Release()
 	}
-	k, path, err := s.Resolve(fh)
+	k, path, err := s.Resolve(context.Background(), fh, nil)
 	if err != nil || k != key || path != "d/g" {
 		t.Errorf("Resolve: %v %q %v", k, path, err)
 	}
@@ -110,7 +111,7 @@ func TestHandleSurvivesAndIsSealed(t *testing.T) {
 	}
 
 	must(t, os.Remove(filepath.Join(dir, "d", "g")))
-	if _, _, err := s.Resolve(fh); err != ErrStale {
+	if _, _, err := s.Resolve(context.Background(), fh, nil); err != ErrStale {
 		t.Errorf("removed, in the cache: %v, want ErrStale", err)
 	}
 	if _, err := s.Open(fh); err != ErrStale {
@@ -249,7 +250,7 @@ func TestSquash(t *testing.T) {
 		{"none", Cred{}, false, Cred{UID: 9, GID: 8}},
 		{"all", Cred{1, 2, []uint32{3}}, true, Cred{UID: 9, GID: 8}},
 	} {
-		e := Export{Export: config.Export{Squash: c.squash, AnonUID: 9, AnonGID: 8}}
+		e := Terms{Squash: c.squash, Anon: Cred{UID: 9, GID: 8}}
 		if got := e.As(c.in, c.known); !got.Equal(c.want) {
 			t.Errorf("%s %v %v: %v, want %v", c.squash, c.in, c.known, got, c.want)
 		}
@@ -259,18 +260,18 @@ func TestSquash(t *testing.T) {
 func TestAdmit(t *testing.T) {
 	s, _ := tree(t, func(c *config.Export) {
 		c.Clients = []string{"10.1.0.0/16", "192.0.2.7", "2001:db8::/32"}
-		c.Secure = true
+		c.Insecure = false
 	})
 	for text, want := range map[string]error{
 		"10.1.2.3:700": nil, "[::ffff:10.1.2.3]:700": nil, "192.0.2.7:1": nil, "[2001:db8::1]:1023": nil,
 		"10.2.0.1:700": ErrRefused, "10.1.2.3:1024": ErrRefused, "192.0.2.8:1": ErrRefused, "[2001:db9::1]:1": ErrRefused,
 	} {
-		if err := s.exports[0].Admit(netip.MustParseAddrPort(text)); err != want {
+		if _, err := s.Exports()[0].Admit(t.Context(), netip.MustParseAddrPort(text)); err != want {
 			t.Errorf("%s: %v, want %v", text, err, want)
 		}
 	}
-	if _, err := New([]config.Export{{Path: "/x", Clients: []string{"nonsense"}}}, [32]byte{}); err == nil {
-		t.Error("a client that is no address was taken")
+	if _, err := New([]config.Export{{Path: "/x", Clients: []string{"non sense"}}}, [32]byte{}); err == nil {
+		t.Error("a client that is none was taken")
 	}
 }
 
@@ -281,7 +282,7 @@ func TestByPath(t *testing.T) {
 		"/srvx": "-", "/": "-", "srv": "-", "/srv/b/../../etc": "-", "": "-"} {
 		got := "-"
 		if e, rest := s.ByPath(in); e != nil {
-			got = e.Name + " " + rest
+			got = e.Name() + " " + rest
 		}
 		if got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

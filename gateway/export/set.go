@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
@@ -17,67 +18,91 @@ import (
 	"dittofs/gateway/lock"
 )
 
-// Set is the exports of one configuration and the cache of their files.
+// Set is the exports of the configuration and the cache of their files.
 type Set struct {
-	key     [32]byte
-	exports []*Export
-	byID    map[uint32]*Export
-	macs    sync.Pool // *keyed
-	cache   cache
+	key   [32]byte
+	names names
+	macs  sync.Pool // *keyed
+	cache cache
+	now   atomic.Pointer[listing]
+
+	loading sync.Mutex // held by Load
 }
 
-// Export is one directory that is served.
+// listing is what the configuration lists. It does not change.
+type listing struct {
+	exports []*Export
+	byID    map[uint32]*Export
+}
+
+// Export is one directory that is served. It stays the same over changes of its configuration, as long as its path is there.
 type Export struct {
-	config.Export
+	Path string
 
-	set     *Set
-	id      uint32
-	clients []netip.Prefix
+	set    *Set
+	id     uint32
+	conf   atomic.Pointer[config.Export]
+	guests atomic.Pointer[guests]
 
-	mu   sync.Mutex // guards root
-	root *File      // nil while the tree is away
+	mu   sync.Mutex    // guards root and news
+	root *File         // nil while the tree is away
+	news chan struct{} // closed when the tree comes or goes; nil: nobody waits
 	now  atomic.Pointer[File]
 }
 
 // New returns the exports, all of them away until Set brings their trees. key seals the file handles; see LoadKey.
 func New(exports []config.Export, key [32]byte) (*Set, error) {
-	s := &Set{key: key, byID: map[uint32]*Export{}}
+	s := &Set{key: key, names: system{}}
 	s.macs.New = func() any { return &keyed{Hash: hmac.New(sha256.New, s.key[:])} }
 	s.cache.init()
-	for _, c := range exports {
-		e := &Export{Export: c, set: s, id: exportID(c.Path)}
-		for _, text := range c.Clients {
-			p, err := prefix(text)
-			if err != nil {
-				return nil, fmt.Errorf("export %s: client %q: %w", c.Path, text, err)
-			}
-			e.clients = append(e.clients, p)
-		}
-		if other := s.byID[e.id]; other != nil {
-			return nil, fmt.Errorf("export %s: its file handles would look like those of %s", c.Path, other.Path)
-		}
-		s.byID[e.id] = e
-		s.exports = append(s.exports, e)
-	}
-	return s, nil
+	s.now.Store(&listing{})
+	_, _, err := s.Load(exports)
+	return s, err
 }
 
-// prefix reads an address or a network; an IPv4 address in IPv6 form is the IPv4 address.
-func prefix(text string) (netip.Prefix, error) {
-	if strings.ContainsRune(text, '/') {
-		p, err := netip.ParsePrefix(text)
-		if err == nil && p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+// Load makes the exports those of a new configuration, or changes nothing and is an error. Those that stay keep their trees, and nobody
+// on them is disturbed; handles of those that go are ErrStale from now on; those that come are away until Set brings their trees.
+func (s *Set) Load(exports []config.Export) (came, went []*Export, err error) {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	old, l := s.now.Load(), &listing{byID: map[uint32]*Export{}}
+	var change []func()
+	for _, c := range exports {
+		g, err := newGuests(&c, s.names)
+		if err != nil {
+			return nil, nil, err
 		}
-		return p.Masked(), err
+		id := exportID(c.Path)
+		if other := l.byID[id]; other != nil {
+			return nil, nil, fmt.Errorf("export %s: its file handles would look like those of %s", c.Path, other.Path)
+		}
+		e := old.byID[id]
+		if e == nil || e.Path != c.Path {
+			e = &Export{Path: c.Path, set: s, id: id}
+			came = append(came, e)
+		}
+		change = append(change, func() { e.conf.Store(&c); e.guests.Store(g) })
+		l.byID[id] = e
+		l.exports = append(l.exports, e)
 	}
-	a, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Prefix{}, err
+	for _, f := range change {
+		f()
 	}
-	a = a.Unmap().WithZone("")
-	return netip.PrefixFrom(a, a.BitLen()), nil
+	s.now.Store(l)
+	for _, e := range old.exports {
+		if l.byID[e.id] != e {
+			e.replace(nil)
+			went = append(went, e)
+		}
+	}
+	return came, went, nil
 }
+
+// Name is the share's.
+func (e *Export) Name() string { return e.conf.Load().Name }
+
+// Config is how the export is configured now.
+func (e *Export) Config() config.Export { return *e.conf.Load() }
 
 // Set brings the tree of the export called name: root is a descriptor of its root directory, best the detached clone of its mount, and
 // becomes the Set's. Where root is not the root of a mount, its mount is cloned, so that ".." ends there. A tree that was there before goes.
@@ -114,7 +139,7 @@ func (s *Set) Remove(name string) {
 
 // Close takes all trees away.
 func (s *Set) Close() {
-	for _, e := range s.exports {
+	for _, e := range s.Exports() {
 		e.replace(nil)
 	}
 	s.cache.close()
@@ -141,12 +166,12 @@ func openRoot(fd int) (int, error) {
 }
 
 // Exports returns all exports in the configuration's order.
-func (s *Set) Exports() []*Export { return s.exports }
+func (s *Set) Exports() []*Export { return s.now.Load().exports }
 
 // ByName finds an export by its share name; letters match in either case. Nil: there is none.
 func (s *Set) ByName(name string) *Export {
-	for _, e := range s.exports {
-		if strings.EqualFold(e.Name, name) {
+	for _, e := range s.Exports() {
+		if strings.EqualFold(e.Name(), name) {
 			return e
 		}
 	}
@@ -159,7 +184,7 @@ func (s *Set) ByPath(p string) (e *Export, rest string) {
 		return nil, ""
 	}
 	p = path.Clean(p)
-	for _, x := range s.exports {
+	for _, x := range s.Exports() {
 		if e != nil && len(x.Path) <= len(e.Path) {
 			continue
 		}
@@ -180,7 +205,7 @@ func (s *Set) Open(fh []byte) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := s.byID[id]
+	e := s.now.Load().byID[id]
 	if e == nil {
 		return nil, ErrStale // an export that was there once
 	}
@@ -200,17 +225,42 @@ func (s *Set) Open(fh []byte) (*File, error) {
 	return s.adopt(root, fd, &k)
 }
 
-// Resolve names the file of a sealed handle, and for people its path relative to the export where that is known.
-func (s *Set) Resolve(fh []byte) (lock.Key, string, error) {
+// Resolve names the file of a sealed handle, and for people its path relative to the export where that is known. Where by is not nil it
+// is to lock the file: it must be let in, and own the file or be allowed to read or write it, unless its terms say no_auth_nlm.
+func (s *Set) Resolve(ctx context.Context, fh []byte, by *lock.Caller) (lock.Key, string, error) {
 	f, err := s.Open(fh)
 	if err != nil {
 		return lock.Key{}, "", err
 	}
 	defer f.Release()
-	if _, err := f.Stat(); err != nil {
+	a, err := f.Stat()
+	if err == nil && by != nil {
+		err = f.mayLock(ctx, by, &a)
+	}
+	if err != nil {
 		return lock.Key{}, "", err
 	}
 	return f.Key, f.Path(), nil
+}
+
+func (f *File) mayLock(ctx context.Context, by *lock.Caller, a *Attr) error {
+	from, err := netip.ParseAddrPort(by.Address)
+	if err != nil {
+		return ErrRefused
+	}
+	terms, err := f.export.Admit(ctx, from)
+	if err != nil || terms.AnyLocks {
+		return err
+	}
+	c := terms.As(Cred{UID: by.UID, GID: by.GID, Groups: by.GIDs}, by.Known)
+	if c.UID == a.UID {
+		return nil
+	}
+	mask, err := f.Allowed(c, a)
+	if err == nil && mask&(unix.R_OK|unix.W_OK) == 0 {
+		err = unix.EACCES
+	}
+	return err
 }
 
 // Forget closes what the cache keeps of a file that another door removed, so that its space is free.
@@ -227,63 +277,41 @@ func (e *Export) Root() (*File, error) {
 	return e.root, nil
 }
 
+// Await is Root that waits, until ctx ends, for a tree that is away.
+func (e *Export) Await(ctx context.Context) (*File, error) {
+	for {
+		e.mu.Lock()
+		if e.root != nil {
+			e.root.hold()
+			defer e.mu.Unlock()
+			return e.root, nil
+		}
+		if e.news == nil {
+			e.news = make(chan struct{})
+		}
+		news := e.news
+		e.mu.Unlock()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return nil, ErrAway
+		}
+	}
+}
+
 // replace swaps the tree; what the cache keeps of the old one is dropped.
 func (e *Export) replace(root *File) {
 	e.mu.Lock()
 	old := e.root
 	e.root = root
 	e.now.Store(root)
+	if e.news != nil {
+		close(e.news)
+		e.news = nil
+	}
 	e.mu.Unlock()
 	if old != nil {
 		e.set.cache.drop(func(f *File) bool { return f.tree == old })
 		old.Release()
 	}
-}
-
-// Admit reports with ErrRefused that an NFS client may not come in from this address and port.
-func (e *Export) Admit(from netip.AddrPort) error {
-	if e.Secure && from.Port() >= 1024 {
-		return ErrRefused
-	}
-	if len(e.clients) == 0 {
-		return nil
-	}
-	a := from.Addr().Unmap().WithZone("")
-	for _, p := range e.clients {
-		if p.Contains(a) {
-			return nil
-		}
-	}
-	return ErrRefused
-}
-
-// As returns whom a caller is taken for here: squash, RFC 1813 §4.4 "Permission issues". Nobody (AUTH_NONE) is anonymous.
-func (e *Export) As(c Cred, known bool) Cred {
-	anon := Cred{UID: e.AnonUID, GID: e.AnonGID}
-	if !known || e.Squash == "all" {
-		return anon
-	}
-	if e.Squash == "none" {
-		return c
-	}
-	if c.UID == 0 {
-		return anon
-	}
-	// A group 0 is root's as well.
-	if c.GID == 0 {
-		c.GID = e.AnonGID
-	}
-	for i, g := range c.Groups {
-		if g == 0 {
-			groups := append([]uint32(nil), c.Groups...)
-			for j := i; j < len(groups); j++ {
-				if groups[j] == 0 {
-					groups[j] = e.AnonGID
-				}
-			}
-			c.Groups = groups
-			break
-		}
-	}
-	return c
 }

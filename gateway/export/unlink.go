@@ -12,7 +12,7 @@ import (
 // serves who is no user: the one who asked for the removal was judged then, and is gone.
 func (s *Set) UnlinkKey(k lock.Key, rel string, before func(dir lock.Key) (done func(changed bool))) (dir lock.Key, isDir bool, err error) {
 	err = ErrAway
-	for _, e := range s.exports {
+	for _, e := range s.Exports() {
 		root, rerr := e.Root()
 		if rerr != nil {
 			continue

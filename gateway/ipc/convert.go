@@ -123,6 +123,7 @@ func OpenRequestPB(r lock.OpenRequest) *lockpb.OpenRequest {
 		Path:          text(r.Path),
 		User:          text(r.User),
 		Reclaim:       r.Reclaim,
+		By:            callerPB(r.By),
 	}
 }
 
@@ -150,6 +151,7 @@ func OpenRequestOf(p *lockpb.OpenRequest) lock.OpenRequest {
 		Path:          string(p.GetPath()),
 		User:          string(p.GetUser()),
 		Reclaim:       p.GetReclaim(),
+		By:            callerOf(p.GetBy()),
 	}
 }
 
@@ -177,6 +179,20 @@ func AccessRequestOf(p *lockpb.AccessRequest) lock.AccessRequest {
 		Open: p.GetOpen(), ParentKey: guid(p.GetParentKey()), Op: lock.Op(p.GetOp()), Offset: p.GetOffset(), Length: p.GetLength()}
 }
 
+func callerPB(c *lock.Caller) *lockpb.Caller {
+	if c == nil {
+		return nil
+	}
+	return &lockpb.Caller{Address: text(c.Address), Known: c.Known, Uid: c.UID, Gid: c.GID, Gids: c.GIDs}
+}
+
+func callerOf(p *lockpb.Caller) *lock.Caller {
+	if p == nil {
+		return nil
+	}
+	return &lock.Caller{Address: string(p.Address), Known: p.Known, UID: p.Uid, GID: p.Gid, GIDs: p.Gids}
+}
+
 // LockRequestPB is r as a message.
 func LockRequestPB(r lock.LockRequest) *lockpb.LockRequest {
 	return &lockpb.LockRequest{
@@ -193,6 +209,7 @@ func LockRequestPB(r lock.LockRequest) *lockpb.LockRequest {
 		Watch:     text(r.Watch),
 		NsmState:  r.NSMState,
 		Try:       r.Try,
+		By:        callerPB(r.By),
 		Path:      text(r.Path),
 		User:      text(r.User),
 	}
@@ -214,6 +231,7 @@ func LockRequestOf(p *lockpb.LockRequest) lock.LockRequest {
 		Watch:     string(p.GetWatch()),
 		NSMState:  p.GetNsmState(),
 		Try:       p.GetTry(),
+		By:        callerOf(p.GetBy()),
 		Path:      string(p.GetPath()),
 		User:      string(p.GetUser()),
 	}

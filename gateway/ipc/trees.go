@@ -382,10 +382,10 @@ func (t *Trees) Take(ctx context.Context) ([]Tree, error) {
 	}
 }
 
-// offered takes trees over, unless another process that still stands has offered.
+// offered takes trees over, unless another process that still stands has offered. One that offers again has more of them.
 func (t *Trees) offered(by *net.UnixConn, pid int32, trees []Tree) error {
 	t.mu.Lock()
-	if t.by != nil {
+	if t.by != nil && t.pid != pid {
 		defer t.mu.Unlock()
 		return fmt.Errorf("process %d offers the trees already", t.pid)
 	}

@@ -54,7 +54,8 @@ type OpenRequest struct {
 	Open          uint64
 	Ticket        uint64 // 0: refuse instead of waiting for a break
 	Key           Key
-	FH            []byte // instead of Key, from a door that cannot resolve handles: an NFS file handle
+	FH            []byte  // instead of Key, from a door that cannot resolve handles: an NFS file handle
+	By            *Caller // with FH: who must be let in by the file's export and may read or write the file; nil: nobody asks
 	Owner         Owner
 	Directory     bool
 	Access        Access
@@ -74,6 +75,14 @@ type OpenRequest struct {
 	Path       string        // for people: relative to the export
 	User       string        // for people
 	Reclaim    bool          // the door held this before the gateway restarted
+}
+
+// Caller is a client of a door that knows no exports, and as whom it calls.
+type Caller struct {
+	Address  string // and port
+	Known    bool   // false: AUTH_NONE
+	UID, GID uint32
+	GIDs     []uint32
 }
 
 // OpenResult answers Open.
@@ -117,6 +126,7 @@ type LockRequest struct {
 	Try       bool // with a ticket: wait for breaks of leases only; a range that conflicts is Denied at once
 	Key       Key
 	FH        []byte
+	By        *Caller // with FH
 	Owner     Owner
 	Open      uint64 // SMB: the open, whose end frees the range
 	Offset    uint64

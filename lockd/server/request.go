@@ -19,7 +19,7 @@ func owner(p peer, name string, svid int32, oh []byte) lock.Owner {
 
 // request is what the counter is asked. The handle is copied, because a ticket outlives the record.
 func request(p peer, l *nlm.Lock, exclusive bool) lock.LockRequest {
-	return lock.LockRequest{FH: bytes.Clone(l.FH), Owner: owner(p, l.CallerName, l.SVID, l.OH), Offset: l.Offset, Length: l.Length, Exclusive: exclusive}
+	return lock.LockRequest{FH: bytes.Clone(l.FH), By: p.by, Owner: owner(p, l.CallerName, l.SVID, l.OH), Offset: l.Offset, Length: l.Length, Exclusive: exclusive}
 }
 
 // bounded reports whether the range ends within 2^64.

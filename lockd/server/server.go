@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dittofs/gateway/ipc"
+	"dittofs/gateway/lock"
 	"dittofs/gateway/lock/seat"
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/oncrpc/rpcbind"
@@ -135,10 +136,12 @@ type peer struct {
 	udp     bool
 	async   bool // it used the _MSG form
 	version nlm.Version
+	by      *lock.Caller // as whom it called
 }
 
 func peerOf(c *oncrpc.Call, v nlm.Version) peer {
-	p := peer{addr: c.Remote.Addr(), local: c.Local.Addr(), port: c.Local.Port(), udp: c.UDP, version: v}
+	p := peer{addr: c.Remote.Addr(), local: c.Local.Addr(), port: c.Local.Port(), udp: c.UDP, version: v, by: &lock.Caller{Address: c.Remote.String(),
+		Known: c.Flavor == oncrpc.FlavorSys, UID: c.Sys.UID, GID: c.Sys.GID, GIDs: c.Sys.GIDs}}
 	if !p.local.IsValid() || p.local.IsUnspecified() {
 		p.local = netip.Addr{}
 	}

@@ -42,7 +42,7 @@ func (s *Server) share(ctx context.Context, p peer, a *nlm.ShareArgs) *nlm.Share
 			return res
 		}
 	}
-	out, err := s.open(ctx, h, fresh, a.Reclaim)
+	out, err := s.open(ctx, p, h, fresh, a.Reclaim)
 	if err == nil && out == lock.Granted {
 		s.letGo(h, fresh)
 		return res
@@ -50,7 +50,7 @@ func (s *Server) share(ctx context.Context, p peer, a *nlm.ShareArgs) *nlm.Share
 	res.Status = status(out, err)
 	if old != nil {
 		// What it had it keeps, unless somebody was quicker.
-		if out, err := s.open(ctx, h, old, false); err != nil || out != lock.Granted {
+		if out, err := s.open(ctx, p, h, old, false); err != nil || out != lock.Granted {
 			s.log.Warn("share lost", "owner", h.owner, "outcome", out, "err", err)
 			old = nil
 		}
@@ -105,9 +105,9 @@ func (s *Server) letGo(h holder, now *share) {
 }
 
 // open asks the counter, and waits for leases to be given back as long as Hold.
-func (s *Server) open(ctx context.Context, h holder, sh *share, reclaim bool) (lock.Outcome, error) {
+func (s *Server) open(ctx context.Context, p peer, h holder, sh *share, reclaim bool) (lock.Outcome, error) {
 	sh.open = s.locks.Number()
-	r := lock.OpenRequest{Open: sh.open, FH: bytes.Clone([]byte(h.fh)), Owner: h.owner, Share: lock.ShareDelete, Reclaim: reclaim}
+	r := lock.OpenRequest{Open: sh.open, FH: bytes.Clone([]byte(h.fh)), By: p.by, Owner: h.owner, Share: lock.ShareDelete, Reclaim: reclaim}
 	if sh.access&nlm.AccessRead != 0 {
 		r.Access |= lock.Read
 	}

@@ -37,6 +37,7 @@ func fill(v reflect.Value, n *int) {
 		v.SetInt(int64(*n))
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(uint64(*n))
+	case reflect.Pointer: // Request.By: of one asking
 	default:
 		panic(v.Kind())
 	}

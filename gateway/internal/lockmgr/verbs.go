@@ -8,11 +8,14 @@ import (
 )
 
 // ask is the door's way to a file: it resolves a handle, and waits until new requests may be admitted.
-func (s *Seat) ask(ctx context.Context, key *lock.Key, path *string, fh []byte, reclaim bool) (lock.Outcome, error) {
+func (s *Seat) ask(ctx context.Context, key *lock.Key, path *string, fh []byte, by *lock.Caller, reclaim bool) (lock.Outcome, error) {
 	if len(fh) > 0 {
-		k, p, err := s.m.cfg.Resolve(fh)
-		if err != nil {
-			return lock.Stale, nil
+		if reclaim {
+			by = nil // it was judged when it came first
+		}
+		k, p, out := s.m.cfg.Resolve(ctx, fh, by)
+		if out != 0 {
+			return out, nil
 		}
 		*key = k
 		if *path == "" {
@@ -56,10 +59,10 @@ func (s *Seat) isGone() bool {
 // Open admits an open.
 func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, error) {
 	m := s.m
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.Reclaim); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, r.Reclaim); err != nil || out != 0 {
 		return lock.OpenResult{Outcome: out}, err
 	}
-	r.FH = nil
+	r.FH, r.By = nil, nil
 	id := lock.ID{Seat: s.n, N: r.Open}
 	f := m.file(r.Key)
 	if !s.claim(s.opens, r.Open, r.Key) {
@@ -143,7 +146,7 @@ func (s *Seat) Close(ctx context.Context, r lock.CloseRequest) (lock.CloseResult
 func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, error) {
 	m := s.m
 	var path string
-	if out, err := s.ask(ctx, &r.Key, &path, r.FH, false); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, &path, r.FH, nil, false); err != nil || out != 0 {
 		return lock.Result{Outcome: out}, err
 	}
 	f := m.file(r.Key)
@@ -205,10 +208,10 @@ var filters = [...]uint32{
 // Lock gives a byte range, or lets the ticket wait in line.
 func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
 	m := s.m
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.Reclaim && s.door != lock.NLM); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, r.Reclaim && s.door != lock.NLM); err != nil || out != 0 {
 		return lock.Result{Outcome: out}, err
 	}
-	r.FH = nil
+	r.FH, r.By = nil, nil
 	res := lock.Result{}
 	nlm := r.Owner.Client.Door == lock.NLM
 	watching := uint64(0)
@@ -266,7 +269,7 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 
 // Unlock frees a range.
 func (s *Seat) Unlock(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, true); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, true); err != nil || out != 0 {
 		return lock.Result{Outcome: out}, err
 	}
 	f := s.m.file(r.Key)
@@ -280,7 +283,7 @@ func (s *Seat) Unlock(ctx context.Context, r lock.LockRequest) (lock.Result, err
 
 // Test answers what Lock would.
 func (s *Seat) Test(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, false); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, false); err != nil || out != 0 {
 		return lock.Result{Outcome: out}, err
 	}
 	f := s.m.file(r.Key)
@@ -328,7 +331,7 @@ func (s *Seat) withdrawn(ticket uint64, out lock.Outcome) {
 
 // CancelLock withdraws the waiting lock that r describes; Stale: none waits.
 func (s *Seat) CancelLock(ctx context.Context, r lock.LockRequest) (lock.Outcome, error) {
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, true); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, true); err != nil || out != 0 {
 		return out, err
 	}
 	f := s.m.file(r.Key)

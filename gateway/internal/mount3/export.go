@@ -3,6 +3,7 @@ package mount3
 import (
 	"context"
 
+	"dittofs/gateway/config"
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/xdr"
 )
@@ -40,8 +41,10 @@ func (s *Server) export(context.Context, *oncrpc.Call, *xdr.Void) (*ExportList, 
 			continue // it cannot be named here
 		}
 		x := ExportEntry{Directory: e.Path}
-		for _, c := range e.Clients {
-			x.Groups = append(x.Groups, Group(c))
+		for _, text := range e.Config().Clients {
+			if c, err := config.ParseClient(text); err == nil {
+				x.Groups = append(x.Groups, Group(c.Host))
+			}
 		}
 		l.Entries = append(l.Entries, x)
 	}

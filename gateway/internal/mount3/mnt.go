@@ -59,7 +59,7 @@ func (r *MntRes) XDR(x *xdr.Stream) {
 
 // mnt gives the handle of an export, by its absolute path, or of a directory beneath it.
 func (s *Server) mnt(ctx context.Context, c *oncrpc.Call, p *DirPath) (*MntRes, error) {
-	fh, flavors, err := s.enter(c, string(*p))
+	fh, flavors, err := s.enter(ctx, c, string(*p))
 	if err != nil {
 		s.log.Warn("mount refused", "client", c.Remote, "path", string(*p), "err", err)
 		return &MntRes{Status: statusOf(err)}, nil
@@ -72,7 +72,7 @@ func (s *Server) mnt(ctx context.Context, c *oncrpc.Call, p *DirPath) (*MntRes, 
 // flavorNumbers are the pseudo flavors of RFC 2623 §2.1 beside AUTH_SYS, with which AUTH_NONE, the anonymous, come along.
 var flavorNumbers = map[string][]Flavor{"sys": {oncrpc.FlavorSys, oncrpc.FlavorNone}, "krb5": {390003}, "krb5i": {390004}, "krb5p": {390005}}
 
-func (s *Server) enter(c *oncrpc.Call, path string) (fh []byte, flavors []Flavor, err error) {
+func (s *Server) enter(ctx context.Context, c *oncrpc.Call, path string) (fh []byte, flavors []Flavor, err error) {
 	if len(path) > pathLen {
 		return nil, nil, unix.ENAMETOOLONG
 	}
@@ -80,10 +80,13 @@ func (s *Server) enter(c *oncrpc.Call, path string) (fh []byte, flavors []Flavor
 	if e == nil {
 		return nil, nil, unix.ENOENT
 	}
-	if err := e.Admit(c.Remote); err != nil {
+	terms, err := e.Admit(ctx, c.Remote)
+	if err != nil {
 		return nil, nil, err
 	}
-	f, err := e.Root()
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
+	defer cancel()
+	f, err := e.Await(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,7 +103,7 @@ func (s *Server) enter(c *oncrpc.Call, path string) (fh []byte, flavors []Flavor
 	if err == nil && !a.IsDir() {
 		err = unix.ENOTDIR
 	}
-	for _, sec := range e.Sec() {
+	for _, sec := range terms.Sec {
 		flavors = append(flavors, flavorNumbers[sec]...)
 	}
 	return f.FH(), flavors, err

@@ -3,6 +3,7 @@ package mount3
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"dittofs/gateway/export"
 	"dittofs/gateway/oncrpc"
@@ -13,18 +14,23 @@ import (
 type Config struct {
 	Exports *export.Set
 	Log     *slog.Logger
+	Wait    time.Duration // how long MNT waits for a tree that is away: it knows no JUKEBOX; 5 s
 }
 
 // Server answers MOUNT.
 type Server struct {
 	exports *export.Set
 	log     *slog.Logger
+	wait    time.Duration
 	mounts  list
 }
 
 // New returns a server that nobody has mounted from.
 func New(c Config) *Server {
-	s := &Server{exports: c.Exports, log: c.Log}
+	s := &Server{exports: c.Exports, log: c.Log, wait: c.Wait}
+	if s.wait <= 0 {
+		s.wait = 5 * time.Second
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	peer "github.com/buildbarn/go-xdr/pkg/protocols/mount"
 
@@ -35,8 +36,8 @@ func start(t *testing.T) *rig {
 	r.ok(os.WriteFile(filepath.Join(r.dir, "file"), nil, 0o600))
 	r.ok(os.Symlink("/etc", filepath.Join(r.dir, "out")))
 	var err error
-	r.set, err = export.New([]config.Export{{Path: r.dir, Name: "t", Squash: "root"},
-		{Path: "/nowhere", Name: "n", Squash: "root", Clients: []string{"192.0.2.0/24", "192.0.2.9"}}}, [32]byte{})
+	r.set, err = export.New([]config.Export{{Path: r.dir, Name: "t", Squash: "root", Insecure: true},
+		{Path: "/nowhere", Name: "n", Squash: "root", Clients: []string{"192.0.2.0/24(ro)", "192.0.2.9"}}}, [32]byte{})
 	r.ok(err)
 	t.Cleanup(r.set.Close)
 	d, err := os.Open(r.dir)
@@ -46,7 +47,9 @@ func start(t *testing.T) *rig {
 	r.ok(err)
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { oncrpc.NewServer(oncrpc.Config{}, Programs(New(Config{Exports: r.set}))...).ServeTCP(ctx, l) })
+	wg.Go(func() {
+		oncrpc.NewServer(oncrpc.Config{}, Programs(New(Config{Exports: r.set, Wait: 100 * time.Millisecond}))...).ServeTCP(ctx, l)
+	})
 	r.client, err = oncrpc.Dial(ctx, "tcp", l.Addr().String())
 	r.ok(err)
 	t.Cleanup(func() { r.client.Close(); stop(); wg.Wait() })
@@ -98,6 +101,12 @@ func TestMnt(t *testing.T) {
 	res := &MntRes{}
 	if r.call(3, 1, path(r.dir), res); res.Status != ErrServerFault {
 		t.Errorf("tree away: %v", res.Status)
+	}
+	d, err := os.Open(r.dir)
+	r.ok(err)
+	time.AfterFunc(20*time.Millisecond, func() { r.set.Set("t", d) })
+	if r.call(3, 1, path(r.dir), res); res.Status != OK {
+		t.Errorf("while the tree comes: %v", res.Status)
 	}
 	if err := r.client.Call(context.Background(), 100005, 1, 1, oncrpc.Cred{}, path(r.dir), res); err == nil {
 		t.Error("version 1 gave a handle")

@@ -51,7 +51,7 @@ func (r *AccessRes) XDR(x *xdr.Stream) {
 func (r *AccessRes) status() Status { return r.Status }
 
 func (s *Server) access(ctx context.Context, c *oncrpc.Call, a *AccessArgs) *AccessRes {
-	p, err := s.resolve(c, a.Object)
+	p, err := s.resolve(ctx, c, a.Object)
 	if err != nil {
 		return &AccessRes{Status: statusOf(err)}
 	}
@@ -64,7 +64,7 @@ func (s *Server) access(ctx context.Context, c *oncrpc.Call, a *AccessArgs) *Acc
 	if err != nil {
 		return &AccessRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 	}
-	return &AccessRes{Attr: postOp(&st, p.Key), Access: a.Access & accessOf(mask, st.IsDir(), p.Export().ReadOnly)}
+	return &AccessRes{Attr: postOp(&st, p.Key), Access: a.Access & accessOf(mask, st.IsDir(), p.terms.ReadOnly)}
 }
 
 // accessOf is what the kernel's bits are to NFS. DELETE is a directory's: whether a file goes is a question of the directory it is in.

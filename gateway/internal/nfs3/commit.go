@@ -44,7 +44,7 @@ func (r *CommitRes) status() Status { return r.Status }
 
 // commit makes durable what was written before. It asks for no permission: who wrote may since have lost it, and nothing changes.
 func (s *Server) commit(ctx context.Context, c *oncrpc.Call, a *CommitArgs) *CommitRes {
-	p, err := s.forChange(c, a.File)
+	p, err := s.forChange(ctx, c, a.File)
 	if err != nil {
 		return &CommitRes{Status: statusOf(err)}
 	}
@@ -57,7 +57,7 @@ func (s *Server) commit(ctx context.Context, c *oncrpc.Call, a *CommitArgs) *Com
 	res := &CommitRes{Verifier: *s.verifier.Load(), Wcc: WccData{Before: preOp(&before)}}
 	if !before.IsRegular() {
 		res.Status = ErrInval
-	} else if !p.Export().Async {
+	} else if !p.terms.Async {
 		res.Status = statusOf(s.syncData(p))
 	}
 	res.Wcc.After = postOpOf(p.File)

@@ -72,7 +72,7 @@ func (r *CreateRes) show(f *export.File) {
 }
 
 func (s *Server) create(ctx context.Context, c *oncrpc.Call, a *CreateArgs) *CreateRes {
-	p, err := s.forChange(c, a.Where.Dir)
+	p, err := s.forChange(ctx, c, a.Where.Dir)
 	if err != nil {
 		return &CreateRes{Status: statusOf(err)}
 	}
@@ -99,7 +99,7 @@ func (s *Server) createOrTake(ctx context.Context, c *oncrpc.Call, p place, a *C
 	for range tries {
 		f, err := p.Lookup(p.cred, a.Where.Name)
 		if err == nil {
-			return f, s.take(ctx, c, place{f, p.cred}, a)
+			return f, s.take(ctx, c, p.at(f), a)
 		}
 		if statusOf(err) != ErrNoEnt {
 			return nil, err
@@ -131,7 +131,7 @@ func (s *Server) createNew(ctx context.Context, c *oncrpc.Call, p place, a *Crea
 			return err
 		}
 		defer unix.Close(fd)
-		if err = initial(place{f, p.cred}, fd, &attr); err != nil {
+		if err = initial(p.at(f), fd, &attr); err != nil {
 			export.Unlink(p.Fd(), a.Where.Name)
 			f.Release()
 			f = nil
@@ -176,7 +176,7 @@ func initial(p place, fd int, n *SetAttr) error {
 		return export.Change(p.Fd(), changes)
 	})
 	if err == nil {
-		err = durable(p.File, &a)
+		err = p.durable(&a)
 	}
 	return err
 }
@@ -209,7 +209,7 @@ func verifierTimes(v [CreateVerfSize]byte) (at, mt Time) {
 
 // makeEntry makes an entry that has no data by do, and sets its first attributes.
 func (s *Server) makeEntry(ctx context.Context, c *oncrpc.Call, where *DirOpArgs, attr SetAttr, dir bool, do func(dir int) error) *CreateRes {
-	p, err := s.forChange(c, where.Dir)
+	p, err := s.forChange(ctx, c, where.Dir)
 	if err != nil {
 		return &CreateRes{Status: statusOf(err)}
 	}
@@ -241,7 +241,7 @@ func (s *Server) makeIn(ctx context.Context, c *oncrpc.Call, p place, name strin
 		if f, err = p.Lookup(export.Root, name); err != nil {
 			return nil // somebody took it away at once
 		}
-		if err = initial(place{f, p.cred}, -1, &attr); err != nil {
+		if err = initial(p.at(f), -1, &attr); err != nil {
 			if dir {
 				export.Rmdir(p.Fd(), name)
 			} else {

@@ -66,7 +66,7 @@ func (s *Server) inDir(ctx context.Context, c *oncrpc.Call, p place, wcc *WccDat
 // finish makes a directory's new names durable; what failed before it stays so. The attributes afterwards are told in either case.
 func finish(p place, wcc *WccData, err error) error {
 	if err == nil {
-		err = durable(p.File, &export.Attr{Mode: unix.S_IFDIR})
+		err = p.durable(&export.Attr{Mode: unix.S_IFDIR})
 	}
 	if !wcc.After.Follow {
 		wcc.After = postOpOf(p.File)

@@ -53,7 +53,7 @@ func (r *FSInfoRes) XDR(x *xdr.Stream) {
 func (r *FSInfoRes) status() Status { return r.Status }
 
 func (s *Server) fsinfo(ctx context.Context, c *oncrpc.Call, a *FSInfoArgs) *FSInfoRes {
-	p, err := s.resolve(c, a.Root)
+	p, err := s.resolve(ctx, c, a.Root)
 	if err != nil {
 		return &FSInfoRes{Status: statusOf(err)}
 	}

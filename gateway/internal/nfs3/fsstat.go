@@ -41,7 +41,7 @@ func (r *FSStatRes) XDR(x *xdr.Stream) {
 func (r *FSStatRes) status() Status { return r.Status }
 
 func (s *Server) fsstat(ctx context.Context, c *oncrpc.Call, a *FSStatArgs) *FSStatRes {
-	p, err := s.resolve(c, a.Root)
+	p, err := s.resolve(ctx, c, a.Root)
 	if err != nil {
 		return &FSStatRes{Status: statusOf(err)}
 	}

@@ -31,7 +31,7 @@ func (r *GetAttrRes) XDR(x *xdr.Stream) {
 func (r *GetAttrRes) status() Status { return r.Status }
 
 func (s *Server) getattr(ctx context.Context, c *oncrpc.Call, a *GetAttrArgs) *GetAttrRes {
-	p, err := s.resolve(c, a.Object)
+	p, err := s.resolve(ctx, c, a.Object)
 	if err != nil {
 		return &GetAttrRes{Status: statusOf(err)}
 	}

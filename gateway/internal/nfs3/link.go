@@ -40,12 +40,12 @@ func (r *LinkRes) XDR(x *xdr.Stream) {
 func (r *LinkRes) status() Status { return r.Status }
 
 func (s *Server) link(ctx context.Context, c *oncrpc.Call, a *LinkArgs) *LinkRes {
-	f, err := s.forChange(c, a.File)
+	f, err := s.forChange(ctx, c, a.File)
 	if err != nil {
 		return &LinkRes{Status: statusOf(err)}
 	}
 	defer f.Release()
-	p, err := s.forChange(c, a.Link.Dir)
+	p, err := s.forChange(ctx, c, a.Link.Dir)
 	if err != nil {
 		return &LinkRes{Status: statusOf(err), Attr: postOpOf(f.File)}
 	}
@@ -83,7 +83,7 @@ func (s *Server) linkIn(ctx context.Context, c *oncrpc.Call, f, p place, name st
 	})
 	linked = err == nil
 	if err = finish(p, wcc, err); err == nil {
-		err = durable(f.File, &st)
+		err = f.durable(&st)
 	}
 	if err == nil {
 		s.tell(ctx, lock.Change{Key: f.Key, Dir: p.Key, Name: name, Action: lock.Added, Filter: notifyFileName})

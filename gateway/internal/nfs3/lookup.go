@@ -35,7 +35,7 @@ func (r *LookupRes) XDR(x *xdr.Stream) {
 func (r *LookupRes) status() Status { return r.Status }
 
 func (s *Server) lookup(ctx context.Context, c *oncrpc.Call, a *LookupArgs) *LookupRes {
-	p, err := s.resolve(c, a.What.Dir)
+	p, err := s.resolve(ctx, c, a.What.Dir)
 	if err != nil {
 		return &LookupRes{Status: statusOf(err)}
 	}

@@ -50,7 +50,7 @@ func (r *PathConfRes) status() Status { return r.Status }
 var linkMax = map[uint32]uint32{unix.EXT4_SUPER_MAGIC: 65000, unix.XFS_SUPER_MAGIC: 1<<31 - 1, unix.BTRFS_SUPER_MAGIC: 65535, unix.TMPFS_MAGIC: 1<<31 - 1}
 
 func (s *Server) pathconf(ctx context.Context, c *oncrpc.Call, a *PathConfArgs) *PathConfRes {
-	p, err := s.resolve(c, a.Object)
+	p, err := s.resolve(ctx, c, a.Object)
 	if err != nil {
 		return &PathConfRes{Status: statusOf(err)}
 	}

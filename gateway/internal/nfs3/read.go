@@ -69,7 +69,7 @@ func maxIO(c *oncrpc.Call) uint32 {
 }
 
 func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) *ReadRes {
-	p, err := s.resolve(c, a.File)
+	p, err := s.resolve(ctx, c, a.File)
 	if err != nil {
 		return &ReadRes{Status: statusOf(err)}
 	}

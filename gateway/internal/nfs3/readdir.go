@@ -105,7 +105,7 @@ const (
 func entryLen(name int) int { return 4 + 8 + 4 + (name+3)&^3 + 8 }
 
 func (s *Server) readdir(ctx context.Context, c *oncrpc.Call, a *ReadDirArgs) *ReadDirRes {
-	p, err := s.resolve(c, a.Dir)
+	p, err := s.resolve(ctx, c, a.Dir)
 	if err != nil {
 		return &ReadDirRes{Status: statusOf(err)}
 	}

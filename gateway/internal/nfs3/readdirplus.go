@@ -67,7 +67,7 @@ func (r *ReadDirPlusRes) XDR(x *xdr.Stream) {
 func (r *ReadDirPlusRes) status() Status { return r.Status }
 
 func (s *Server) readdirplus(ctx context.Context, c *oncrpc.Call, a *ReadDirPlusArgs) *ReadDirPlusRes {
-	p, err := s.resolve(c, a.Dir)
+	p, err := s.resolve(ctx, c, a.Dir)
 	if err != nil {
 		return &ReadDirPlusRes{Status: statusOf(err)}
 	}

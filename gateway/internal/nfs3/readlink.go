@@ -34,7 +34,7 @@ func (r *ReadLinkRes) XDR(x *xdr.Stream) {
 func (r *ReadLinkRes) status() Status { return r.Status }
 
 func (s *Server) readlink(ctx context.Context, c *oncrpc.Call, a *ReadLinkArgs) *ReadLinkRes {
-	p, err := s.resolve(c, a.Symlink)
+	p, err := s.resolve(ctx, c, a.Symlink)
 	if err != nil {
 		return &ReadLinkRes{Status: statusOf(err)}
 	}

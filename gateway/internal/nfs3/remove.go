@@ -37,7 +37,7 @@ func (s *Server) remove(ctx context.Context, c *oncrpc.Call, a *RemoveArgs) *Rem
 
 // removeName is REMOVE and RMDIR.
 func (s *Server) removeName(ctx context.Context, c *oncrpc.Call, a *RemoveArgs, dir bool) *RemoveRes {
-	p, err := s.forChange(c, a.Object.Dir)
+	p, err := s.forChange(ctx, c, a.Object.Dir)
 	if err != nil {
 		return &RemoveRes{Status: statusOf(err)}
 	}

@@ -36,12 +36,12 @@ func (r *RenameRes) XDR(x *xdr.Stream) {
 func (r *RenameRes) status() Status { return r.Status }
 
 func (s *Server) rename(ctx context.Context, c *oncrpc.Call, a *RenameArgs) *RenameRes {
-	from, err := s.forChange(c, a.From.Dir)
+	from, err := s.forChange(ctx, c, a.From.Dir)
 	if err != nil {
 		return &RenameRes{Status: statusOf(err)}
 	}
 	defer from.Release()
-	to, err := s.forChange(c, a.To.Dir)
+	to, err := s.forChange(ctx, c, a.To.Dir)
 	if err != nil {
 		return &RenameRes{Status: statusOf(err), From: WccData{After: postOpOf(from.File)}}
 	}

@@ -55,20 +55,21 @@ func (s *Server) newVerifier() {
 	s.verifier.Store(&v)
 }
 
-// place is a file and the user who came to it.
+// place is a file, the user who came to it, and on what terms.
 type place struct {
 	*export.File
-	cred export.Cred
+	cred  export.Cred
+	terms *export.Terms
 }
 
 // resolve opens the file of a handle for the caller, who may come in there. Release it.
-func (s *Server) resolve(c *oncrpc.Call, fh FileHandle) (place, error) {
+func (s *Server) resolve(ctx context.Context, c *oncrpc.Call, fh FileHandle) (place, error) {
 	f, err := s.exports.Open(fh)
 	if err != nil {
 		return place{}, err
 	}
-	e := f.Export()
-	if err := e.Admit(c.Remote); err != nil {
+	terms, err := f.Export().Admit(ctx, c.Remote)
+	if err != nil {
 		f.Release()
 		return place{}, err
 	}
@@ -76,18 +77,21 @@ func (s *Server) resolve(c *oncrpc.Call, fh FileHandle) (place, error) {
 	if c.Flavor == oncrpc.FlavorGSS {
 		sec, known = c.Service.String(), c.Known
 	}
-	if !e.Takes(sec) { // RFC 2623 §2.3.2; a client that came in by MNT knows the flavors
+	if !terms.Takes(sec) { // RFC 2623 §2.3.2; a client that came in by MNT knows the flavors
 		f.Release()
 		return place{}, ErrAcces
 	}
 	cred := export.Cred{UID: c.Sys.UID, GID: c.Sys.GID, Groups: c.Sys.GIDs}
-	return place{f, e.As(cred, known)}, nil
+	return place{f, terms.As(cred, known), terms}, nil
 }
 
+// at is the place of another file of the same export.
+func (p place) at(f *export.File) place { return place{f, p.cred, p.terms} }
+
 // forChange is resolve for an operation that changes something.
-func (s *Server) forChange(c *oncrpc.Call, fh FileHandle) (place, error) {
-	p, err := s.resolve(c, fh)
-	if err == nil && p.Export().ReadOnly {
+func (s *Server) forChange(ctx context.Context, c *oncrpc.Call, fh FileHandle) (place, error) {
+	p, err := s.resolve(ctx, c, fh)
+	if err == nil && p.terms.ReadOnly {
 		p.Release()
 		return place{}, ErrROFS
 	}
@@ -144,12 +148,12 @@ func (p place) asUser(a *export.Attr, f func() error) error {
 	return export.As(p.cred, f)
 }
 
-// durable makes f and its attributes durable, unless the export is asynchronous.
-func durable(f *export.File, a *export.Attr) error {
-	if f.Export().Async {
+// durable makes the file and its attributes durable, unless the client's terms are asynchronous.
+func (p place) durable(a *export.Attr) error {
+	if p.terms.Async {
 		return nil
 	}
-	return f.Sync(a)
+	return p.Sync(a)
 }
 
 // names keeps the printed form of the addresses that come.

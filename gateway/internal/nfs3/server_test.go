@@ -103,7 +103,7 @@ func start(t testing.TB, change ...func(*config.Export)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), counter: &counter{refuse: map[lock.Op]lock.Outcome{}}}
 	r.ok(os.Chmod(r.dir, 0o777))
-	c := config.Export{Path: r.dir, Name: "t", Squash: "root", AnonUID: 65534, AnonGID: 65534}
+	c := config.Export{Path: r.dir, Name: "t", Squash: "root", AnonUID: 65534, AnonGID: 65534, Insecure: true}
 	for _, f := range change {
 		f(&c)
 	}
@@ -188,9 +188,9 @@ func TestCreateWriteReadRemove(t *testing.T) {
 	name := strings.Repeat("ü\xff ", 63) + "xyz" // 255 bytes, not UTF-8
 	fh := r.create(name, 0o640)
 	asked, changes := r.counter.take()
-	key, _, err := r.set.Resolve(fh)
+	key, _, err := r.set.Resolve(context.Background(), fh, nil)
 	r.ok(err)
-	dir, _, err := r.set.Resolve(r.root)
+	dir, _, err := r.set.Resolve(context.Background(), r.root, nil)
 	r.ok(err)
 	if want := []string{"changedir 0+0"}; !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)
@@ -543,10 +543,10 @@ func TestRename(t *testing.T) {
 	d := &CreateRes{}
 	r.call(9, &MkdirArgs{Where: DirOpArgs{r.root, "d"}}, d, OK)
 	r.call(9, &MkdirArgs{Where: DirOpArgs{d.Object.FH, "full"}}, &CreateRes{}, OK)
-	key, _, _ := r.set.Resolve(fh)
-	targetKey, _, _ := r.set.Resolve(target)
-	rootKey, _, _ := r.set.Resolve(r.root)
-	dKey, _, _ := r.set.Resolve(d.Object.FH)
+	key, _, _ := r.set.Resolve(context.Background(), fh, nil)
+	targetKey, _, _ := r.set.Resolve(context.Background(), target, nil)
+	rootKey, _, _ := r.set.Resolve(context.Background(), r.root, nil)
+	dKey, _, _ := r.set.Resolve(context.Background(), d.Object.FH, nil)
 	r.counter.take()
 	res := &RenameRes{}
 	r.call(14, &RenameArgs{DirOpArgs{r.root, "a"}, DirOpArgs{r.root, "b"}}, res, OK)

@@ -42,7 +42,7 @@ func (r *SetAttrRes) XDR(x *xdr.Stream) {
 func (r *SetAttrRes) status() Status { return r.Status }
 
 func (s *Server) setattr(ctx context.Context, c *oncrpc.Call, a *SetAttrArgs) *SetAttrRes {
-	p, err := s.forChange(c, a.Object)
+	p, err := s.forChange(ctx, c, a.Object)
 	if err != nil {
 		return &SetAttrRes{Status: statusOf(err)}
 	}
@@ -82,7 +82,7 @@ func (s *Server) set(ctx context.Context, c *oncrpc.Call, p place, n *SetAttr, g
 	a, err := p.setLocked(n, changes, guard, &wcc)
 	changed = wcc.After.Follow
 	if err == nil {
-		err = durable(p.File, &a)
+		err = p.durable(&a)
 	}
 	return wcc, err
 }

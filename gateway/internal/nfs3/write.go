@@ -64,7 +64,7 @@ func (r *WriteRes) XDR(x *xdr.Stream) {
 func (r *WriteRes) status() Status { return r.Status }
 
 func (s *Server) write(ctx context.Context, c *oncrpc.Call, a *WriteArgs) *WriteRes {
-	p, err := s.forChange(c, a.File)
+	p, err := s.forChange(ctx, c, a.File)
 	if err != nil {
 		return &WriteRes{Status: statusOf(err)}
 	}
@@ -167,7 +167,7 @@ func (s *Server) commitTo(p place, fd int, how StableHow) (StableHow, error) {
 	if how == Unstable {
 		return Unstable, nil
 	}
-	if p.Export().Async {
+	if p.terms.Async {
 		return how, nil
 	}
 	sync := unix.Fsync

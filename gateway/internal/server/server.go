@@ -60,7 +60,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 	counter := lockmgr.New(lockmgr.Config{
 		RangesPerFile: cfg.Lock.RangesPerFile, RangesPerClient: cfg.Lock.RangesPerClient, Ranges: cfg.Lock.Ranges,
 		WaitersPerFile: cfg.Lock.WaitersPerFile, Grace: cfg.Lock.Grace.D(), BreakTimeout: cfg.SMB.BreakTimeout.D(),
-		UnlinkOpen: cfg.Lock.UnlinkOpen, BrlRead: cfg.Lock.BrlRead, Resolve: exports.Resolve, Expect: []string{"fusefs", "smbd"},
+		UnlinkOpen: cfg.Lock.UnlinkOpen, BrlRead: cfg.Lock.BrlRead, Resolve: resolve(exports), Expect: []string{"fusefs", "smbd"},
 		Unlink: func(k lock.Key, path string) { unlink(ctx, env, exports, locks, k, path) },
 	}, start, vault, log, env.Metrics)
 	nfsSeat := counter.Attach(lock.NFS, "nfs", func(e lock.Event) {
@@ -78,15 +78,17 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 
 	// The hatches, and the trees that fusefs brings through them.
 	news := make(chan struct{}, 1)
-	trees := ipc.NewTrees(func() {
+	poke := func() {
 		select {
 		case news <- struct{}{}:
 		default:
 		}
-	})
+	}
+	trees := ipc.NewTrees(poke)
 	house := hatch.New(hatch.Config{Dir: cfg.Run, Counter: seats{counter, start.NSM}, Trees: trees, Log: log, Version: daemon.Version, Find: find(exports)})
 	g.Go(func() error { return house.Serve(ctx) })
 	g.Go(func() error { return follow(ctx, env, trees, exports, news) })
+	g.Go(func() error { return reload(ctx, env, exports, poke) })
 
 	nfs := nfs3.New(nfs3.Config{Exports: exports, Locks: locks, Hold: cfg.NFS.Hold.D(), Log: log, Metrics: env.Metrics})
 	mount := mount3.New(mount3.Config{Exports: exports, Log: log})
@@ -185,7 +187,7 @@ func follow(ctx context.Context, env daemon.Env, trees *ipc.Trees, exports *expo
 		}
 		if !trees.Mounted() {
 			for _, e := range exports.Exports() {
-				exports.Remove(e.Name)
+				exports.Remove(e.Name())
 			}
 			env.Log.Warn("trees not mounted: clients are told to try again")
 			continue
@@ -198,7 +200,12 @@ func follow(ctx context.Context, env daemon.Env, trees *ipc.Trees, exports *expo
 			continue
 		}
 		for _, t := range list {
-			if err := exports.Set(t.Name, t.Root); err != nil {
+			e, rest := exports.ByPath(t.Path)
+			if e == nil || rest != "" { // mounted, and taken out of the configuration
+				t.Root.Close()
+				continue
+			}
+			if err := exports.Set(e.Name(), t.Root); err != nil {
 				env.Log.Error("export", "name", t.Name, "path", t.Path, "err", err)
 				continue
 			}

@@ -80,7 +80,7 @@ func (x TreePacket_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TreePacket_Kind.Descriptor instead.
 func (TreePacket_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48, 0}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{49, 0}
 }
 
 type Empty struct {
@@ -239,6 +239,82 @@ func (x *HelloReply) GetEpoch() uint64 {
 	return 0
 }
 
+type Caller struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       []byte                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Known         bool                   `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	Uid           uint32                 `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	Gid           uint32                 `protobuf:"varint,4,opt,name=gid,proto3" json:"gid,omitempty"`
+	Gids          []uint32               `protobuf:"varint,5,rep,packed,name=gids,proto3" json:"gids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Caller) Reset() {
+	*x = Caller{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Caller) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Caller) ProtoMessage() {}
+
+func (x *Caller) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Caller.ProtoReflect.Descriptor instead.
+func (*Caller) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Caller) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Caller) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *Caller) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *Caller) GetGid() uint32 {
+	if x != nil {
+		return x.Gid
+	}
+	return 0
+}
+
+func (x *Caller) GetGids() []uint32 {
+	if x != nil {
+		return x.Gids
+	}
+	return nil
+}
+
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Fsid          uint64                 `protobuf:"fixed64,1,opt,name=fsid,proto3" json:"fsid,omitempty"`
@@ -250,7 +326,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[3]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -262,7 +338,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[3]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -275,7 +351,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{3}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Key) GetFsid() uint64 {
@@ -310,7 +386,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[4]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +398,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[4]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,7 +411,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{4}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Client) GetDoor() uint32 {
@@ -372,7 +448,7 @@ type Owner struct {
 
 func (x *Owner) Reset() {
 	*x = Owner{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[5]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +460,7 @@ func (x *Owner) String() string {
 func (*Owner) ProtoMessage() {}
 
 func (x *Owner) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[5]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +473,7 @@ func (x *Owner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owner.ProtoReflect.Descriptor instead.
 func (*Owner) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{5}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Owner) GetClient() *Client {
@@ -450,7 +526,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[6]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +538,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[6]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +551,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{6}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Holder) GetOwner() *Owner {
@@ -550,13 +626,14 @@ type OpenRequest struct {
 	Path          []byte                 `protobuf:"bytes,19,opt,name=path,proto3" json:"path,omitempty"`
 	User          []byte                 `protobuf:"bytes,20,opt,name=user,proto3" json:"user,omitempty"`
 	Reclaim       bool                   `protobuf:"varint,21,opt,name=reclaim,proto3" json:"reclaim,omitempty"`
+	By            *Caller                `protobuf:"bytes,22,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenRequest) Reset() {
 	*x = OpenRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[7]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +645,7 @@ func (x *OpenRequest) String() string {
 func (*OpenRequest) ProtoMessage() {}
 
 func (x *OpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[7]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +658,7 @@ func (x *OpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
 func (*OpenRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{7}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OpenRequest) GetOpen() uint64 {
@@ -731,6 +808,13 @@ func (x *OpenRequest) GetReclaim() bool {
 	return false
 }
 
+func (x *OpenRequest) GetBy() *Caller {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type OpenResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       uint32                 `protobuf:"varint,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
@@ -744,7 +828,7 @@ type OpenResult struct {
 
 func (x *OpenResult) Reset() {
 	*x = OpenResult{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[8]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +840,7 @@ func (x *OpenResult) String() string {
 func (*OpenResult) ProtoMessage() {}
 
 func (x *OpenResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[8]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +853,7 @@ func (x *OpenResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenResult.ProtoReflect.Descriptor instead.
 func (*OpenResult) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{8}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OpenResult) GetOutcome() uint32 {
@@ -817,7 +901,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[9]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +913,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[9]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +926,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{9}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CloseRequest) GetOpen() uint64 {
@@ -869,7 +953,7 @@ type CloseResult struct {
 
 func (x *CloseResult) Reset() {
 	*x = CloseResult{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -881,7 +965,7 @@ func (x *CloseResult) String() string {
 func (*CloseResult) ProtoMessage() {}
 
 func (x *CloseResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -894,7 +978,7 @@ func (x *CloseResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResult.ProtoReflect.Descriptor instead.
 func (*CloseResult) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{10}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CloseResult) GetOutcome() uint32 {
@@ -929,7 +1013,7 @@ type AccessRequest struct {
 
 func (x *AccessRequest) Reset() {
 	*x = AccessRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1025,7 @@ func (x *AccessRequest) String() string {
 func (*AccessRequest) ProtoMessage() {}
 
 func (x *AccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1038,7 @@ func (x *AccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessRequest.ProtoReflect.Descriptor instead.
 func (*AccessRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{11}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AccessRequest) GetId() uint64 {
@@ -1037,7 +1121,7 @@ type DoneRequest struct {
 
 func (x *DoneRequest) Reset() {
 	*x = DoneRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1133,7 @@ func (x *DoneRequest) String() string {
 func (*DoneRequest) ProtoMessage() {}
 
 func (x *DoneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1146,7 @@ func (x *DoneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoneRequest.ProtoReflect.Descriptor instead.
 func (*DoneRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{12}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DoneRequest) GetId() uint64 {
@@ -1096,13 +1180,14 @@ type LockRequest struct {
 	Path          []byte                 `protobuf:"bytes,13,opt,name=path,proto3" json:"path,omitempty"`
 	User          []byte                 `protobuf:"bytes,14,opt,name=user,proto3" json:"user,omitempty"`
 	Try           bool                   `protobuf:"varint,15,opt,name=try,proto3" json:"try,omitempty"`
+	By            *Caller                `protobuf:"bytes,16,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1199,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1212,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{13}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LockRequest) GetTicket() uint64 {
@@ -1235,6 +1320,13 @@ func (x *LockRequest) GetTry() bool {
 	return false
 }
 
+func (x *LockRequest) GetBy() *Caller {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       uint32                 `protobuf:"varint,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
@@ -1245,7 +1337,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1349,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1362,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{14}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Result) GetOutcome() uint32 {
@@ -1296,7 +1388,7 @@ type Ticket struct {
 
 func (x *Ticket) Reset() {
 	*x = Ticket{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1400,7 @@ func (x *Ticket) String() string {
 func (*Ticket) ProtoMessage() {}
 
 func (x *Ticket) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1413,7 @@ func (x *Ticket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ticket.ProtoReflect.Descriptor instead.
 func (*Ticket) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{15}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Ticket) GetTicket() uint64 {
@@ -1340,7 +1432,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1444,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1457,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{16}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Verdict) GetOutcome() uint32 {
@@ -1387,7 +1479,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +1491,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +1504,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{17}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Ack) GetClient() []byte {
@@ -1453,7 +1545,7 @@ type DispositionRequest struct {
 
 func (x *DispositionRequest) Reset() {
 	*x = DispositionRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1557,7 @@ func (x *DispositionRequest) String() string {
 func (*DispositionRequest) ProtoMessage() {}
 
 func (x *DispositionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1570,7 @@ func (x *DispositionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DispositionRequest.ProtoReflect.Descriptor instead.
 func (*DispositionRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{18}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DispositionRequest) GetOpen() uint64 {
@@ -1504,7 +1596,7 @@ type EventBatch struct {
 
 func (x *EventBatch) Reset() {
 	*x = EventBatch{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1608,7 @@ func (x *EventBatch) String() string {
 func (*EventBatch) ProtoMessage() {}
 
 func (x *EventBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1621,7 @@ func (x *EventBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
 func (*EventBatch) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{19}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EventBatch) GetEvents() []*Event {
@@ -1555,7 +1647,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1659,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1672,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{20}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Event) GetWhat() isEvent_What {
@@ -1683,7 +1775,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +1787,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +1800,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{21}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Answer) GetTicket() uint64 {
@@ -1770,7 +1862,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1874,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1887,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{22}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Break) GetKey() *Key {
@@ -1876,7 +1968,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +1980,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +1993,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{23}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Change) GetKey() *Key {
@@ -1964,7 +2056,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2068,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2081,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{24}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Watch) GetHost() []byte {
@@ -2029,7 +2121,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2133,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2146,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{25}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Gone) GetKey() *Key {
@@ -2129,7 +2221,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2233,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2246,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{26}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Filter) GetPath() []byte {
@@ -2217,7 +2309,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2321,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2334,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{27}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Snapshot) GetFiles() []*FileState {
@@ -2281,7 +2373,7 @@ type FileState struct {
 
 func (x *FileState) Reset() {
 	*x = FileState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2385,7 @@ func (x *FileState) String() string {
 func (*FileState) ProtoMessage() {}
 
 func (x *FileState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2398,7 @@ func (x *FileState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileState.ProtoReflect.Descriptor instead.
 func (*FileState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{28}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FileState) GetKey() *Key {
@@ -2375,7 +2467,7 @@ type OpenState struct {
 
 func (x *OpenState) Reset() {
 	*x = OpenState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2479,7 @@ func (x *OpenState) String() string {
 func (*OpenState) ProtoMessage() {}
 
 func (x *OpenState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2492,7 @@ func (x *OpenState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenState.ProtoReflect.Descriptor instead.
 func (*OpenState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OpenState) GetOpen() uint64 {
@@ -2483,7 +2575,7 @@ type RangeState struct {
 
 func (x *RangeState) Reset() {
 	*x = RangeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2587,7 @@ func (x *RangeState) String() string {
 func (*RangeState) ProtoMessage() {}
 
 func (x *RangeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2600,7 @@ func (x *RangeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RangeState.ProtoReflect.Descriptor instead.
 func (*RangeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RangeState) GetOwner() *Owner {
@@ -2592,7 +2684,7 @@ type LeaseState struct {
 
 func (x *LeaseState) Reset() {
 	*x = LeaseState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2696,7 @@ func (x *LeaseState) String() string {
 func (*LeaseState) ProtoMessage() {}
 
 func (x *LeaseState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2709,7 @@ func (x *LeaseState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseState.ProtoReflect.Descriptor instead.
 func (*LeaseState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaseState) GetClient() []byte {
@@ -2705,7 +2797,7 @@ type WaiterState struct {
 
 func (x *WaiterState) Reset() {
 	*x = WaiterState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2809,7 @@ func (x *WaiterState) String() string {
 func (*WaiterState) ProtoMessage() {}
 
 func (x *WaiterState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2822,7 @@ func (x *WaiterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaiterState.ProtoReflect.Descriptor instead.
 func (*WaiterState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WaiterState) GetTicket() uint64 {
@@ -2793,7 +2885,7 @@ type BreakRequest struct {
 
 func (x *BreakRequest) Reset() {
 	*x = BreakRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2897,7 @@ func (x *BreakRequest) String() string {
 func (*BreakRequest) ProtoMessage() {}
 
 func (x *BreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2910,7 @@ func (x *BreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakRequest.ProtoReflect.Descriptor instead.
 func (*BreakRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BreakRequest) GetFilter() *Filter {
@@ -2844,7 +2936,7 @@ type ForgetReply struct {
 
 func (x *ForgetReply) Reset() {
 	*x = ForgetReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +2948,7 @@ func (x *ForgetReply) String() string {
 func (*ForgetReply) ProtoMessage() {}
 
 func (x *ForgetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +2961,7 @@ func (x *ForgetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetReply.ProtoReflect.Descriptor instead.
 func (*ForgetReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ForgetReply) GetHeld() uint64 {
@@ -2888,7 +2980,7 @@ type DenialList struct {
 
 func (x *DenialList) Reset() {
 	*x = DenialList{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +2992,7 @@ func (x *DenialList) String() string {
 func (*DenialList) ProtoMessage() {}
 
 func (x *DenialList) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3005,7 @@ func (x *DenialList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialList.ProtoReflect.Descriptor instead.
 func (*DenialList) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DenialList) GetDenials() []*Denial {
@@ -2942,7 +3034,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2954,7 +3046,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2967,7 +3059,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Denial) GetAt() int64 {
@@ -3056,7 +3148,7 @@ type Doors struct {
 
 func (x *Doors) Reset() {
 	*x = Doors{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +3160,7 @@ func (x *Doors) String() string {
 func (*Doors) ProtoMessage() {}
 
 func (x *Doors) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +3173,7 @@ func (x *Doors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doors.ProtoReflect.Descriptor instead.
 func (*Doors) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Doors) GetDoors() map[string]string {
@@ -3107,7 +3199,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +3211,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +3224,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Session) GetId() uint64 {
@@ -3201,7 +3293,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3213,7 +3305,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3226,7 +3318,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SessionRequest) GetSession() *Session {
@@ -3252,7 +3344,7 @@ type SessionList struct {
 
 func (x *SessionList) Reset() {
 	*x = SessionList{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3356,7 @@ func (x *SessionList) String() string {
 func (*SessionList) ProtoMessage() {}
 
 func (x *SessionList) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3369,7 @@ func (x *SessionList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionList.ProtoReflect.Descriptor instead.
 func (*SessionList) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SessionList) GetSessions() []*Session {
@@ -3297,7 +3389,7 @@ type NSMState struct {
 
 func (x *NSMState) Reset() {
 	*x = NSMState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3401,7 @@ func (x *NSMState) String() string {
 func (*NSMState) ProtoMessage() {}
 
 func (x *NSMState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3414,7 @@ func (x *NSMState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NSMState.ProtoReflect.Descriptor instead.
 func (*NSMState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *NSMState) GetState() int32 {
@@ -3350,7 +3442,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3362,7 +3454,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3375,7 +3467,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Host) GetName() []byte {
@@ -3410,7 +3502,7 @@ type NotifiedRequest struct {
 
 func (x *NotifiedRequest) Reset() {
 	*x = NotifiedRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3514,7 @@ func (x *NotifiedRequest) String() string {
 func (*NotifiedRequest) ProtoMessage() {}
 
 func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3527,7 @@ func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedRequest.ProtoReflect.Descriptor instead.
 func (*NotifiedRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *NotifiedRequest) GetName() []byte {
@@ -3468,7 +3560,7 @@ type NotifiedReply struct {
 
 func (x *NotifiedReply) Reset() {
 	*x = NotifiedReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +3572,7 @@ func (x *NotifiedReply) String() string {
 func (*NotifiedReply) ProtoMessage() {}
 
 func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +3585,7 @@ func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedReply.ProtoReflect.Descriptor instead.
 func (*NotifiedReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{44}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NotifiedReply) GetFreed() bool {
@@ -3517,7 +3609,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3621,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3634,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{45}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StatusReply) GetVersion() string {
@@ -3599,7 +3691,7 @@ type Daemon struct {
 
 func (x *Daemon) Reset() {
 	*x = Daemon{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3611,7 +3703,7 @@ func (x *Daemon) String() string {
 func (*Daemon) ProtoMessage() {}
 
 func (x *Daemon) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3624,7 +3716,7 @@ func (x *Daemon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Daemon.ProtoReflect.Descriptor instead.
 func (*Daemon) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{46}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Daemon) GetName() string {
@@ -3666,7 +3758,7 @@ type TreeState struct {
 
 func (x *TreeState) Reset() {
 	*x = TreeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3770,7 @@ func (x *TreeState) String() string {
 func (*TreeState) ProtoMessage() {}
 
 func (x *TreeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +3783,7 @@ func (x *TreeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeState.ProtoReflect.Descriptor instead.
 func (*TreeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{47}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TreeState) GetName() []byte {
@@ -3729,7 +3821,7 @@ type TreePacket struct {
 
 func (x *TreePacket) Reset() {
 	*x = TreePacket{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3741,7 +3833,7 @@ func (x *TreePacket) String() string {
 func (*TreePacket) ProtoMessage() {}
 
 func (x *TreePacket) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3754,7 +3846,7 @@ func (x *TreePacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreePacket.ProtoReflect.Descriptor instead.
 func (*TreePacket) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TreePacket) GetVersion() uint32 {
@@ -3806,7 +3898,13 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\n" +
 	"HelloReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"=\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"p\n" +
+	"\x06Caller\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\fR\aaddress\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\rR\x03uid\x12\x10\n" +
+	"\x03gid\x18\x04 \x01(\rR\x03gid\x12\x12\n" +
+	"\x04gids\x18\x05 \x03(\rR\x04gids\"=\n" +
 	"\x03Key\x12\x12\n" +
 	"\x04fsid\x18\x01 \x01(\x06R\x04fsid\x12\x10\n" +
 	"\x03ino\x18\x02 \x01(\x06R\x03ino\x12\x10\n" +
@@ -3828,7 +3926,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x06length\x18\x04 \x01(\x04R\x06length\x12\x16\n" +
 	"\x06access\x18\x05 \x01(\rR\x06access\x12\x14\n" +
 	"\x05share\x18\x06 \x01(\rR\x05share\x12\x16\n" +
-	"\x06rights\x18\a \x01(\rR\x06rights\"\xbe\x04\n" +
+	"\x06rights\x18\a \x01(\rR\x06rights\"\xe3\x04\n" +
 	"\vOpenRequest\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\x04R\x04open\x12\x16\n" +
 	"\x06ticket\x18\x02 \x01(\x04R\x06ticket\x12\"\n" +
@@ -3853,7 +3951,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\aprivate\x18\x12 \x01(\fR\aprivate\x12\x12\n" +
 	"\x04path\x18\x13 \x01(\fR\x04path\x12\x12\n" +
 	"\x04user\x18\x14 \x01(\fR\x04user\x12\x18\n" +
-	"\areclaim\x18\x15 \x01(\bR\areclaim\"\x9d\x01\n" +
+	"\areclaim\x18\x15 \x01(\bR\areclaim\x12#\n" +
+	"\x02by\x18\x16 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\"\x9d\x01\n" +
 	"\n" +
 	"OpenResult\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12\x16\n" +
@@ -3882,7 +3981,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	" \x01(\x04R\x06length\"7\n" +
 	"\vDoneRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
-	"\achanged\x18\x02 \x01(\bR\achanged\"\x82\x03\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\"\xa7\x03\n" +
 	"\vLockRequest\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\x12\"\n" +
 	"\x03key\x18\x02 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\x12\x0e\n" +
@@ -3899,7 +3998,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\tnsm_state\x18\f \x01(\x05R\bnsmState\x12\x12\n" +
 	"\x04path\x18\r \x01(\fR\x04path\x12\x12\n" +
 	"\x04user\x18\x0e \x01(\fR\x04user\x12\x10\n" +
-	"\x03try\x18\x0f \x01(\bR\x03try\"O\n" +
+	"\x03try\x18\x0f \x01(\bR\x03try\x12#\n" +
+	"\x02by\x18\x10 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\"O\n" +
 	"\x06Result\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12+\n" +
 	"\x06holder\x18\x02 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\" \n" +
@@ -4159,172 +4259,175 @@ func file_gateway_ipc_lock_proto_rawDescGZIP() []byte {
 }
 
 var file_gateway_ipc_lock_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_gateway_ipc_lock_proto_goTypes = []any{
 	(TreePacket_Kind)(0),       // 0: dittofs.ipc.TreePacket.Kind
 	(*Empty)(nil),              // 1: dittofs.ipc.Empty
 	(*HelloRequest)(nil),       // 2: dittofs.ipc.HelloRequest
 	(*HelloReply)(nil),         // 3: dittofs.ipc.HelloReply
-	(*Key)(nil),                // 4: dittofs.ipc.Key
-	(*Client)(nil),             // 5: dittofs.ipc.Client
-	(*Owner)(nil),              // 6: dittofs.ipc.Owner
-	(*Holder)(nil),             // 7: dittofs.ipc.Holder
-	(*OpenRequest)(nil),        // 8: dittofs.ipc.OpenRequest
-	(*OpenResult)(nil),         // 9: dittofs.ipc.OpenResult
-	(*CloseRequest)(nil),       // 10: dittofs.ipc.CloseRequest
-	(*CloseResult)(nil),        // 11: dittofs.ipc.CloseResult
-	(*AccessRequest)(nil),      // 12: dittofs.ipc.AccessRequest
-	(*DoneRequest)(nil),        // 13: dittofs.ipc.DoneRequest
-	(*LockRequest)(nil),        // 14: dittofs.ipc.LockRequest
-	(*Result)(nil),             // 15: dittofs.ipc.Result
-	(*Ticket)(nil),             // 16: dittofs.ipc.Ticket
-	(*Verdict)(nil),            // 17: dittofs.ipc.Verdict
-	(*Ack)(nil),                // 18: dittofs.ipc.Ack
-	(*DispositionRequest)(nil), // 19: dittofs.ipc.DispositionRequest
-	(*EventBatch)(nil),         // 20: dittofs.ipc.EventBatch
-	(*Event)(nil),              // 21: dittofs.ipc.Event
-	(*Answer)(nil),             // 22: dittofs.ipc.Answer
-	(*Break)(nil),              // 23: dittofs.ipc.Break
-	(*Change)(nil),             // 24: dittofs.ipc.Change
-	(*Watch)(nil),              // 25: dittofs.ipc.Watch
-	(*Gone)(nil),               // 26: dittofs.ipc.Gone
-	(*Filter)(nil),             // 27: dittofs.ipc.Filter
-	(*Snapshot)(nil),           // 28: dittofs.ipc.Snapshot
-	(*FileState)(nil),          // 29: dittofs.ipc.FileState
-	(*OpenState)(nil),          // 30: dittofs.ipc.OpenState
-	(*RangeState)(nil),         // 31: dittofs.ipc.RangeState
-	(*LeaseState)(nil),         // 32: dittofs.ipc.LeaseState
-	(*WaiterState)(nil),        // 33: dittofs.ipc.WaiterState
-	(*BreakRequest)(nil),       // 34: dittofs.ipc.BreakRequest
-	(*ForgetReply)(nil),        // 35: dittofs.ipc.ForgetReply
-	(*DenialList)(nil),         // 36: dittofs.ipc.DenialList
-	(*Denial)(nil),             // 37: dittofs.ipc.Denial
-	(*Doors)(nil),              // 38: dittofs.ipc.Doors
-	(*Session)(nil),            // 39: dittofs.ipc.Session
-	(*SessionRequest)(nil),     // 40: dittofs.ipc.SessionRequest
-	(*SessionList)(nil),        // 41: dittofs.ipc.SessionList
-	(*NSMState)(nil),           // 42: dittofs.ipc.NSMState
-	(*Host)(nil),               // 43: dittofs.ipc.Host
-	(*NotifiedRequest)(nil),    // 44: dittofs.ipc.NotifiedRequest
-	(*NotifiedReply)(nil),      // 45: dittofs.ipc.NotifiedReply
-	(*StatusReply)(nil),        // 46: dittofs.ipc.StatusReply
-	(*Daemon)(nil),             // 47: dittofs.ipc.Daemon
-	(*TreeState)(nil),          // 48: dittofs.ipc.TreeState
-	(*TreePacket)(nil),         // 49: dittofs.ipc.TreePacket
-	nil,                        // 50: dittofs.ipc.Doors.DoorsEntry
-	nil,                        // 51: dittofs.ipc.Daemon.DoorsEntry
+	(*Caller)(nil),             // 4: dittofs.ipc.Caller
+	(*Key)(nil),                // 5: dittofs.ipc.Key
+	(*Client)(nil),             // 6: dittofs.ipc.Client
+	(*Owner)(nil),              // 7: dittofs.ipc.Owner
+	(*Holder)(nil),             // 8: dittofs.ipc.Holder
+	(*OpenRequest)(nil),        // 9: dittofs.ipc.OpenRequest
+	(*OpenResult)(nil),         // 10: dittofs.ipc.OpenResult
+	(*CloseRequest)(nil),       // 11: dittofs.ipc.CloseRequest
+	(*CloseResult)(nil),        // 12: dittofs.ipc.CloseResult
+	(*AccessRequest)(nil),      // 13: dittofs.ipc.AccessRequest
+	(*DoneRequest)(nil),        // 14: dittofs.ipc.DoneRequest
+	(*LockRequest)(nil),        // 15: dittofs.ipc.LockRequest
+	(*Result)(nil),             // 16: dittofs.ipc.Result
+	(*Ticket)(nil),             // 17: dittofs.ipc.Ticket
+	(*Verdict)(nil),            // 18: dittofs.ipc.Verdict
+	(*Ack)(nil),                // 19: dittofs.ipc.Ack
+	(*DispositionRequest)(nil), // 20: dittofs.ipc.DispositionRequest
+	(*EventBatch)(nil),         // 21: dittofs.ipc.EventBatch
+	(*Event)(nil),              // 22: dittofs.ipc.Event
+	(*Answer)(nil),             // 23: dittofs.ipc.Answer
+	(*Break)(nil),              // 24: dittofs.ipc.Break
+	(*Change)(nil),             // 25: dittofs.ipc.Change
+	(*Watch)(nil),              // 26: dittofs.ipc.Watch
+	(*Gone)(nil),               // 27: dittofs.ipc.Gone
+	(*Filter)(nil),             // 28: dittofs.ipc.Filter
+	(*Snapshot)(nil),           // 29: dittofs.ipc.Snapshot
+	(*FileState)(nil),          // 30: dittofs.ipc.FileState
+	(*OpenState)(nil),          // 31: dittofs.ipc.OpenState
+	(*RangeState)(nil),         // 32: dittofs.ipc.RangeState
+	(*LeaseState)(nil),         // 33: dittofs.ipc.LeaseState
+	(*WaiterState)(nil),        // 34: dittofs.ipc.WaiterState
+	(*BreakRequest)(nil),       // 35: dittofs.ipc.BreakRequest
+	(*ForgetReply)(nil),        // 36: dittofs.ipc.ForgetReply
+	(*DenialList)(nil),         // 37: dittofs.ipc.DenialList
+	(*Denial)(nil),             // 38: dittofs.ipc.Denial
+	(*Doors)(nil),              // 39: dittofs.ipc.Doors
+	(*Session)(nil),            // 40: dittofs.ipc.Session
+	(*SessionRequest)(nil),     // 41: dittofs.ipc.SessionRequest
+	(*SessionList)(nil),        // 42: dittofs.ipc.SessionList
+	(*NSMState)(nil),           // 43: dittofs.ipc.NSMState
+	(*Host)(nil),               // 44: dittofs.ipc.Host
+	(*NotifiedRequest)(nil),    // 45: dittofs.ipc.NotifiedRequest
+	(*NotifiedReply)(nil),      // 46: dittofs.ipc.NotifiedReply
+	(*StatusReply)(nil),        // 47: dittofs.ipc.StatusReply
+	(*Daemon)(nil),             // 48: dittofs.ipc.Daemon
+	(*TreeState)(nil),          // 49: dittofs.ipc.TreeState
+	(*TreePacket)(nil),         // 50: dittofs.ipc.TreePacket
+	nil,                        // 51: dittofs.ipc.Doors.DoorsEntry
+	nil,                        // 52: dittofs.ipc.Daemon.DoorsEntry
 }
 var file_gateway_ipc_lock_proto_depIdxs = []int32{
-	5,  // 0: dittofs.ipc.Owner.client:type_name -> dittofs.ipc.Client
-	6,  // 1: dittofs.ipc.Holder.owner:type_name -> dittofs.ipc.Owner
-	4,  // 2: dittofs.ipc.OpenRequest.key:type_name -> dittofs.ipc.Key
-	6,  // 3: dittofs.ipc.OpenRequest.owner:type_name -> dittofs.ipc.Owner
-	7,  // 4: dittofs.ipc.OpenResult.holder:type_name -> dittofs.ipc.Holder
-	4,  // 5: dittofs.ipc.AccessRequest.key:type_name -> dittofs.ipc.Key
-	6,  // 6: dittofs.ipc.AccessRequest.owner:type_name -> dittofs.ipc.Owner
-	4,  // 7: dittofs.ipc.LockRequest.key:type_name -> dittofs.ipc.Key
-	6,  // 8: dittofs.ipc.LockRequest.owner:type_name -> dittofs.ipc.Owner
-	7,  // 9: dittofs.ipc.Result.holder:type_name -> dittofs.ipc.Holder
-	21, // 10: dittofs.ipc.EventBatch.events:type_name -> dittofs.ipc.Event
-	22, // 11: dittofs.ipc.Event.answer:type_name -> dittofs.ipc.Answer
-	23, // 12: dittofs.ipc.Event.break:type_name -> dittofs.ipc.Break
-	24, // 13: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
-	25, // 14: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
-	26, // 15: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
-	7,  // 16: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
-	4,  // 17: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
-	4,  // 18: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
-	4,  // 19: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
-	4,  // 20: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
-	6,  // 21: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
-	4,  // 22: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
-	29, // 23: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
-	4,  // 24: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
-	30, // 25: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
-	31, // 26: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
-	32, // 27: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
-	33, // 28: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
-	6,  // 29: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
-	6,  // 30: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
-	6,  // 31: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
-	6,  // 32: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
-	27, // 33: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
-	37, // 34: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
-	4,  // 35: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
-	6,  // 36: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
-	7,  // 37: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
-	50, // 38: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
-	39, // 39: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
-	39, // 40: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
-	43, // 41: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
-	47, // 42: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
-	48, // 43: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
-	51, // 44: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
-	0,  // 45: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
-	48, // 46: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
-	2,  // 47: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
-	1,  // 48: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
-	1,  // 49: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
-	8,  // 50: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
-	10, // 51: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
-	12, // 52: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
-	13, // 53: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
-	14, // 54: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
-	14, // 55: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
-	14, // 56: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
-	16, // 57: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
-	14, // 58: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
-	18, // 59: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
-	19, // 60: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
-	5,  // 61: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
-	24, // 62: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
-	27, // 63: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
-	38, // 64: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
-	40, // 65: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
-	1,  // 66: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
-	44, // 67: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
-	1,  // 68: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
-	27, // 69: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
-	1,  // 70: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
-	1,  // 71: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
-	34, // 72: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
-	27, // 73: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
-	1,  // 74: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
-	5,  // 75: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
-	3,  // 76: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
-	20, // 77: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
-	1,  // 78: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
-	9,  // 79: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
-	11, // 80: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
-	15, // 81: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
-	1,  // 82: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
-	15, // 83: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
-	15, // 84: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
-	15, // 85: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
-	17, // 86: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
-	17, // 87: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
-	17, // 88: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
-	17, // 89: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
-	1,  // 90: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
-	1,  // 91: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
-	28, // 92: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
-	1,  // 93: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
-	1,  // 94: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
-	42, // 95: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
-	45, // 96: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
-	46, // 97: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
-	28, // 98: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
-	41, // 99: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
-	1,  // 100: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
-	28, // 101: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
-	36, // 102: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
-	42, // 103: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
-	35, // 104: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
-	76, // [76:105] is the sub-list for method output_type
-	47, // [47:76] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	6,  // 0: dittofs.ipc.Owner.client:type_name -> dittofs.ipc.Client
+	7,  // 1: dittofs.ipc.Holder.owner:type_name -> dittofs.ipc.Owner
+	5,  // 2: dittofs.ipc.OpenRequest.key:type_name -> dittofs.ipc.Key
+	7,  // 3: dittofs.ipc.OpenRequest.owner:type_name -> dittofs.ipc.Owner
+	4,  // 4: dittofs.ipc.OpenRequest.by:type_name -> dittofs.ipc.Caller
+	8,  // 5: dittofs.ipc.OpenResult.holder:type_name -> dittofs.ipc.Holder
+	5,  // 6: dittofs.ipc.AccessRequest.key:type_name -> dittofs.ipc.Key
+	7,  // 7: dittofs.ipc.AccessRequest.owner:type_name -> dittofs.ipc.Owner
+	5,  // 8: dittofs.ipc.LockRequest.key:type_name -> dittofs.ipc.Key
+	7,  // 9: dittofs.ipc.LockRequest.owner:type_name -> dittofs.ipc.Owner
+	4,  // 10: dittofs.ipc.LockRequest.by:type_name -> dittofs.ipc.Caller
+	8,  // 11: dittofs.ipc.Result.holder:type_name -> dittofs.ipc.Holder
+	22, // 12: dittofs.ipc.EventBatch.events:type_name -> dittofs.ipc.Event
+	23, // 13: dittofs.ipc.Event.answer:type_name -> dittofs.ipc.Answer
+	24, // 14: dittofs.ipc.Event.break:type_name -> dittofs.ipc.Break
+	25, // 15: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
+	26, // 16: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
+	27, // 17: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
+	8,  // 18: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
+	5,  // 19: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
+	5,  // 20: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
+	5,  // 21: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
+	5,  // 22: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
+	7,  // 23: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
+	5,  // 24: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
+	30, // 25: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
+	5,  // 26: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
+	31, // 27: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
+	32, // 28: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
+	33, // 29: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
+	34, // 30: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
+	7,  // 31: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 32: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 33: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 34: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
+	28, // 35: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
+	38, // 36: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
+	5,  // 37: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
+	7,  // 38: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
+	8,  // 39: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
+	51, // 40: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
+	40, // 41: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
+	40, // 42: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
+	44, // 43: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
+	48, // 44: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
+	49, // 45: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
+	52, // 46: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
+	0,  // 47: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
+	49, // 48: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
+	2,  // 49: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
+	1,  // 50: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
+	1,  // 51: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
+	9,  // 52: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
+	11, // 53: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
+	13, // 54: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
+	14, // 55: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
+	15, // 56: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
+	15, // 57: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
+	15, // 58: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
+	17, // 59: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
+	15, // 60: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
+	19, // 61: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
+	20, // 62: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
+	6,  // 63: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
+	25, // 64: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
+	28, // 65: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
+	39, // 66: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
+	41, // 67: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
+	1,  // 68: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
+	45, // 69: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
+	1,  // 70: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
+	28, // 71: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
+	1,  // 72: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
+	1,  // 73: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
+	35, // 74: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
+	28, // 75: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
+	1,  // 76: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
+	6,  // 77: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
+	3,  // 78: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
+	21, // 79: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
+	1,  // 80: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
+	10, // 81: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
+	12, // 82: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
+	16, // 83: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
+	1,  // 84: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
+	16, // 85: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
+	16, // 86: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
+	16, // 87: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
+	18, // 88: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
+	18, // 89: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
+	18, // 90: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
+	18, // 91: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
+	1,  // 92: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
+	1,  // 93: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
+	29, // 94: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
+	1,  // 95: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
+	1,  // 96: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
+	43, // 97: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
+	46, // 98: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
+	47, // 99: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
+	29, // 100: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
+	42, // 101: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
+	1,  // 102: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
+	29, // 103: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
+	37, // 104: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
+	43, // 105: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
+	36, // 106: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
+	78, // [78:107] is the sub-list for method output_type
+	49, // [49:78] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_gateway_ipc_lock_proto_init() }
@@ -4332,7 +4435,7 @@ func file_gateway_ipc_lock_proto_init() {
 	if File_gateway_ipc_lock_proto != nil {
 		return
 	}
-	file_gateway_ipc_lock_proto_msgTypes[20].OneofWrappers = []any{
+	file_gateway_ipc_lock_proto_msgTypes[21].OneofWrappers = []any{
 		(*Event_Answer)(nil),
 		(*Event_Break)(nil),
 		(*Event_Change)(nil),
@@ -4345,7 +4448,7 @@ func file_gateway_ipc_lock_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_ipc_lock_proto_rawDesc), len(file_gateway_ipc_lock_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

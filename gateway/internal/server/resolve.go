@@ -1,0 +1,25 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
+)
+
+// resolve is the counter's way to a file by its NFS handle. While the tree is away locks are told to come again, as in grace.
+func resolve(exports *export.Set) func(context.Context, []byte, *lock.Caller) (lock.Key, string, lock.Outcome) {
+	return func(ctx context.Context, fh []byte, by *lock.Caller) (lock.Key, string, lock.Outcome) {
+		k, path, err := exports.Resolve(ctx, fh, by)
+		switch {
+		case err == nil:
+			return k, path, 0
+		case errors.Is(err, export.ErrAway):
+			return k, "", lock.Grace
+		case errors.Is(err, export.ErrStale), errors.Is(err, export.ErrBadHandle):
+			return k, "", lock.Stale
+		}
+		return k, "", lock.Failed // the client may not
+	}
+}
