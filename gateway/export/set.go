@@ -225,6 +225,23 @@ func (s *Set) Open(fh []byte) (*File, error) {
 	return s.adopt(root, fd, &k)
 }
 
+// Await waits, until ctx ends, for the tree that a sealed handle lies in.
+func (s *Set) Await(ctx context.Context, fh []byte) error {
+	id, _, err := s.unseal(fh)
+	if err != nil {
+		return err
+	}
+	e := s.now.Load().byID[id]
+	if e == nil {
+		return ErrStale
+	}
+	root, err := e.Await(ctx)
+	if err == nil {
+		root.Release()
+	}
+	return err
+}
+
 // Resolve names the file of a sealed handle, and for people its path relative to the export where that is known. Where by is not nil it
 // is to lock the file: it must be let in, and own the file or be allowed to read or write it, unless its terms say no_auth_nlm.
 func (s *Set) Resolve(ctx context.Context, fh []byte, by *lock.Caller) (lock.Key, string, error) {
