@@ -14,6 +14,8 @@ import (
 // chain is one frame's requests: a compound of several, [MS-SMB2] 3.3.5.2.7, or one.
 type chain struct {
 	c        *conn
+	load     load
+	pended   bool
 	alone    bool // NEGOTIATE and SESSION_SETUP: what follows depends on them
 	requests []*request
 	sealed   *session // whose cipher opened the frame
@@ -76,8 +78,9 @@ func (r *request) proceed() {
 }
 
 // run answers the requests in turn. The responses of a compound leave as one frame, [MS-SMB2] 3.3.4.1.3.
-func (ch *chain) run(ctx context.Context) {
+func (ch *chain) run() {
 	defer ch.proceed()
+	defer func() { ch.c.flight.leave(ch.load, ch.pended) }()
 	for i, r := range ch.requests {
 		r.last = i == len(ch.requests)-1
 		resp, err := ch.c.dispatch(r.context, r)
@@ -137,6 +140,11 @@ func (r *request) pend() {
 		return
 	}
 	ch, c := r.chain, r.chain.c
+	if !c.flight.pend(ch.load) {
+		r.stop(ntstatus.InsufficientResources)
+		return
+	}
+	ch.pended = true
 	ch.flush()
 	r.asyncID = c.async.Add(1)
 	c.mu.Lock()
@@ -172,7 +180,7 @@ func (r *request) answer(body reply, err error) response {
 		h.Flags |= smb2.FlagAsyncCommand
 		h.AsyncID = r.asyncID
 	} else {
-		h.Credits = c.credits.grant(r.Credits)
+		h.Credits = c.credits.grant(r.wants(st))
 	}
 	signer, sealer := r.signFor(st), r.sealFor()
 	if r.Flags&smb2.FlagSigned != 0 && signer == nil && sealer == nil {
@@ -191,6 +199,14 @@ func (r *request) answer(body reply, err error) response {
 		msg = body.Append(h.Append(make([]byte, 0, 256)))
 	}
 	return response{msg: msg, sign: signer, seal: sealer, hash: r.preauth(st), then: r.after}
+}
+
+// wants is how many credits the client asks for. Before its logon has succeeded it gets one at a time.
+func (r *request) wants(st ntstatus.Status) uint16 {
+	if r.session == nil || r.Command == smb2.SessionSetup && st != ntstatus.Success {
+		return 1
+	}
+	return r.Credits
 }
 
 // signFor says whose key signs the response: a signed request's, and the last SESSION_SETUP's always. Until a channel has a key of its

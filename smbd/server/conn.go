@@ -38,6 +38,7 @@ type conn struct {
 	address string
 	log     *slog.Logger
 	credits *credits
+	flight  *flight
 	send    sync.Mutex // held while a frame is written
 
 	// Set by NEGOTIATE, before anything else is admitted.
@@ -71,7 +72,10 @@ func (e errProtocol) Error() string { return string(e) }
 func (c *conn) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	stop := context.AfterFunc(ctx, func() { c.nc.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+		c.flight.end()
+	})
 	running.Add(1)
 	go func() {
 		defer running.Done()
@@ -115,7 +119,6 @@ func (c *conn) end(ctx context.Context) {
 func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 	c.nc.SetReadDeadline(time.Now().Add(logonTime))
 	r := bufio.NewReaderSize(c.nc, 64<<10)
-	busy := make(chan struct{}, maxCredits)
 	for {
 		frame, err := smb2.ReadFrame(r, c.frameLimit(), nil)
 		if err != nil {
@@ -128,16 +131,13 @@ func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 		if ch == nil {
 			continue
 		}
-		select {
-		case busy <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
+		if !c.flight.enter(ch.load) {
+			return net.ErrClosed
 		}
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			defer func() { <-busy }()
-			ch.run(ctx)
+			ch.run()
 		}()
 		// Requests begin in the order of their arrival: each has the field until it is done, waits for others, or only moves data.
 		if !ch.alone {
@@ -200,7 +200,7 @@ func (c *conn) admit(ctx context.Context, frame []byte) (*chain, error) {
 	if err != nil {
 		return nil, errProtocol(err.Error())
 	}
-	ch := &chain{c: c, sealed: sealed, moved: make(chan struct{})}
+	ch := &chain{c: c, sealed: sealed, moved: make(chan struct{}), load: load{bytes: uint64(len(frame))}}
 	for i, msg := range parts {
 		r := &request{chain: ch, msg: msg}
 		if err := r.Header.Parse(msg); err != nil {
@@ -228,6 +228,10 @@ func (c *conn) admit(ctx context.Context, frame []byte) (*chain, error) {
 			return nil, errProtocol("a request before NEGOTIATE")
 		}
 		ch.requests = append(ch.requests, r)
+		ch.load.credits += int(max(charge, 1))
+		if r.Command != smb2.Write && r.Command != smb2.SetInfo {
+			ch.load.bytes += min(payload(r.Command, msg), largeTransfer)
+		}
 		ch.alone = ch.alone || r.Command == smb2.Negotiate || r.Command == smb2.SessionSetup
 	}
 	if len(ch.requests) == 0 {

@@ -71,41 +71,6 @@ func TestSameName(t *testing.T) {
 	}
 }
 
-// The window of message ids, [MS-SMB2] 3.3.1.1.
-//
-//	0123456789
-//	uu.u|      low 2, high 4: 2 is free
-func TestCredits(t *testing.T) {
-	c := newCredits()
-	step := func(what string, got, want any) {
-		t.Helper()
-		if got != want {
-			t.Errorf("%s: %v, want %v", what, got, want)
-		}
-	}
-	step("id 1 too early", c.take(1, 1), false)
-	step("id 0", c.take(0, 1), true)
-	step("id 0 again", c.take(0, 1), false)
-	step("none left, none wanted", c.grant(0), uint16(1))
-	step("ten wanted", c.grant(10), uint16(10))
-	step("id 3", c.take(3, 1), true)
-	step("ids 2 to 4", c.take(2, 3), false)
-	step("ids 4 to 11", c.take(4, 8), true)
-	step("beyond", c.take(11, 2), false)
-	step("ids 1 and 2", c.take(1, 2), true)
-	step("all used", [2]uint64{c.low, c.high}, [2]uint64{12, 12})
-	step("too many wanted", c.grant(0xFFFF), uint16(maxCredits))
-	step("no more", c.grant(0xFFFF), uint16(0))
-	step("a charge that wraps", c.take(^uint64(0), 2), false)
-	// An id that is never used narrows the window, and in the end closes it.
-	n := 0
-	for id := uint64(13); c.take(id, 1); id++ {
-		n++
-		c.grant(1)
-	}
-	step("window", n, window-1)
-}
-
 func TestDOSAttrib(t *testing.T) {
 	born := time.Date(2020, 2, 3, 4, 5, 6, 700, time.UTC)
 	b := appendDOSAttrib(nil, 0x22, born)

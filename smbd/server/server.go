@@ -144,7 +144,7 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	}
 	address := nc.RemoteAddr().String()
 	return &conn{
-		s: s, nc: nc, address: address, log: s.log.With("address", address), credits: newCredits(), breaks: make(chan func(), maxBreaks),
+		s: s, nc: nc, address: address, log: s.log.With("address", address), credits: newCredits(), flight: newFlight(), breaks: make(chan func(), maxBreaks),
 		sessions: map[uint64]*channel{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
 	}
 }
