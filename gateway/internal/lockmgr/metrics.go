@@ -76,7 +76,10 @@ func newMetrics(m *Manager, reg prometheus.Registerer) *metrics {
 			wait.WithLabelValues(door, askNames[k])
 			x.denials.WithLabelValues(door, askNames[k], lock.Denied.String())
 		}
-		x.hold[d] = hold.WithLabelValues(door)
+		x.hold[d] = prometheus.ObserverFunc(func(float64) {}) // of a door that holds no ranges
+		if slices.Contains(usual[d], askRange) {
+			x.hold[d] = hold.WithLabelValues(door)
+		}
 	}
 	for _, o := range []lock.Outcome{lock.Granted, lock.Denied, lock.Grace} {
 		x.reclaims.WithLabelValues(o.String())
