@@ -73,6 +73,10 @@ func (c *counter) Open(_ context.Context, r lock.OpenRequest) (lock.OpenResult, 
 	return lock.OpenResult{Outcome: o}, nil
 }
 
+func (c *counter) Reconnect(context.Context, lock.ReconnectRequest) (lock.ReconnectResult, error) {
+	return lock.ReconnectResult{Outcome: lock.Stale}, nil
+}
+
 func (c *counter) Close(_ context.Context, r lock.CloseRequest) (lock.CloseResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

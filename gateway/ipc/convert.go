@@ -157,14 +157,61 @@ func OpenRequestOf(p *lockpb.OpenRequest) lock.OpenRequest {
 
 // OpenResultPB is r as a message.
 func OpenResultPB(r lock.OpenResult) *lockpb.OpenResult {
-	return &lockpb.OpenResult{Outcome: uint32(r.Outcome), Rights: uint32(r.Rights), Epoch: uint32(r.Epoch), Breaking: r.Breaking,
-		Holder: holderPB(r.Holder)}
+	return &lockpb.OpenResult{Outcome: uint32(r.Outcome), Rights: uint32(r.Rights), Epoch: uint32(r.Epoch), Kind: uint32(r.Kind), Breaking: r.Breaking,
+		Durable: r.Durable, Holder: holderPB(r.Holder)}
 }
 
 // OpenResultOf reads a message's result.
 func OpenResultOf(p *lockpb.OpenResult) lock.OpenResult {
 	return lock.OpenResult{Outcome: lock.Outcome(p.GetOutcome()), Rights: lock.Rights(p.GetRights()), Epoch: uint16(p.GetEpoch()),
-		Breaking: p.GetBreaking(), Holder: holderOf(p.GetHolder())}
+		Kind: lock.CacheKind(p.GetKind()), Breaking: p.GetBreaking(), Durable: p.GetDurable(), Holder: holderOf(p.GetHolder())}
+}
+
+// ReconnectRequestPB is r as a message.
+func ReconnectRequestPB(r lock.ReconnectRequest) *lockpb.ReconnectRequest {
+	return &lockpb.ReconnectRequest{Open: r.Open, Owner: ownerPB(r.Owner), User: text(r.User), V2: r.V2, CreateGuid: guidBytes(r.CreateGuid),
+		Lease: r.Lease, LeaseKey: guidBytes(r.LeaseKey), Key: keyPB(r.Key)}
+}
+
+// ReconnectRequestOf reads a message's request.
+func ReconnectRequestOf(p *lockpb.ReconnectRequest) lock.ReconnectRequest {
+	return lock.ReconnectRequest{Open: p.GetOpen(), Owner: ownerOf(p.GetOwner()), User: string(p.GetUser()), V2: p.GetV2(), CreateGuid: guid(p.GetCreateGuid()),
+		Lease: p.GetLease(), LeaseKey: guid(p.GetLeaseKey()), Key: keyOf(p.GetKey())}
+}
+
+// ReconnectResultPB is r as a message.
+func ReconnectResultPB(r lock.ReconnectResult) *lockpb.ReconnectResult {
+	return &lockpb.ReconnectResult{Outcome: uint32(r.Outcome), Open: OpenRequestPB(r.Open), Breaking: r.Breaking, Ranges: each(r.Ranges, LockRequestPB)}
+}
+
+// ReconnectResultOf reads a message's result.
+func ReconnectResultOf(p *lockpb.ReconnectResult) lock.ReconnectResult {
+	return lock.ReconnectResult{Outcome: lock.Outcome(p.GetOutcome()), Open: OpenRequestOf(p.GetOpen()), Breaking: p.GetBreaking(),
+		Ranges: each(p.GetRanges(), LockRequestOf)}
+}
+
+// CloseRequestPB is r as a message.
+func CloseRequestPB(r lock.CloseRequest) *lockpb.CloseRequest {
+	p := &lockpb.CloseRequest{Open: r.Open, Keep: r.Keep}
+	if !r.Dir.IsZero() {
+		p.Dir, p.ParentKey = keyPB(r.Dir), guidBytes(r.ParentKey)
+	}
+	return p
+}
+
+// CloseRequestOf reads a message's request.
+func CloseRequestOf(p *lockpb.CloseRequest) lock.CloseRequest {
+	return lock.CloseRequest{Open: p.GetOpen(), Keep: p.GetKeep(), Dir: keyOf(p.GetDir()), ParentKey: guid(p.GetParentKey())}
+}
+
+// CloseResultPB is r as a message.
+func CloseResultPB(r lock.CloseResult) *lockpb.CloseResult {
+	return &lockpb.CloseResult{Outcome: uint32(r.Outcome), Delete: r.Delete, Kept: r.Kept}
+}
+
+// CloseResultOf reads a message's result.
+func CloseResultOf(p *lockpb.CloseResult) lock.CloseResult {
+	return lock.CloseResult{Outcome: lock.Outcome(p.GetOutcome()), Delete: p.GetDelete(), Kept: p.GetKept()}
 }
 
 // AccessRequestPB is r as a message.
@@ -263,7 +310,7 @@ func EventPB(e lock.Event) *lockpb.Event {
 	case e.Answer != nil:
 		a := e.Answer
 		return &lockpb.Event{What: &lockpb.Event_Answer{Answer: &lockpb.Answer{Ticket: a.Ticket, Outcome: uint32(a.Outcome),
-			Rights: uint32(a.Rights), Epoch: uint32(a.Epoch), Breaking: a.Breaking, Holder: holderPB(a.Holder)}}}
+			Rights: uint32(a.Rights), Epoch: uint32(a.Epoch), Kind: uint32(a.Kind), Breaking: a.Breaking, Durable: a.Durable, Holder: holderPB(a.Holder)}}}
 	case e.Break != nil:
 		b := e.Break
 		return &lockpb.Event{What: &lockpb.Event_Break{Break: &lockpb.Break{Key: keyPB(b.Key), Client: guidBytes(b.Client),
@@ -288,7 +335,8 @@ func EventOf(p *lockpb.Event) lock.Event {
 	case *lockpb.Event_Answer:
 		a := w.Answer
 		return lock.Event{Answer: &lock.Answer{Ticket: a.GetTicket(), Outcome: lock.Outcome(a.GetOutcome()),
-			Rights: lock.Rights(a.GetRights()), Epoch: uint16(a.GetEpoch()), Breaking: a.GetBreaking(), Holder: holderOf(a.GetHolder())}}
+			Rights: lock.Rights(a.GetRights()), Epoch: uint16(a.GetEpoch()), Kind: lock.CacheKind(a.GetKind()), Breaking: a.GetBreaking(),
+			Durable: a.GetDurable(), Holder: holderOf(a.GetHolder())}}
 	case *lockpb.Event_Break:
 		b := w.Break
 		return lock.Event{Break: &lock.Break{Key: keyOf(b.GetKey()), Client: guid(b.GetClient()), LeaseKey: guid(b.GetLeaseKey()),

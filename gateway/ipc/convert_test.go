@@ -88,6 +88,10 @@ func trip[T any, M proto.Message](t *testing.T, to func(T) M, from func(M) T) {
 func TestEveryFieldTravels(t *testing.T) {
 	trip(t, OpenRequestPB, OpenRequestOf)
 	trip(t, OpenResultPB, OpenResultOf)
+	trip(t, ReconnectRequestPB, ReconnectRequestOf)
+	trip(t, ReconnectResultPB, ReconnectResultOf)
+	trip(t, CloseRequestPB, CloseRequestOf)
+	trip(t, CloseResultPB, CloseResultOf)
 	trip(t, AccessRequestPB, AccessRequestOf)
 	trip(t, LockRequestPB, LockRequestOf)
 	trip(t, ResultPB, ResultOf)

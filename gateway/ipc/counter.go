@@ -20,7 +20,21 @@ func (m *counter) Open(ctx context.Context, r lock.OpenRequest) (res lock.OpenRe
 			return err
 		}
 		res = OpenResultOf(p)
-		m.ledger.returned(r.Ticket, t, lock.Answer{Outcome: res.Outcome, Rights: res.Rights, Epoch: res.Epoch})
+		m.ledger.returned(r.Ticket, t, res.Answer(r.Ticket))
+		return nil
+	})
+	return res, err
+}
+
+func (m *counter) Reconnect(ctx context.Context, r lock.ReconnectRequest) (res lock.ReconnectResult, err error) {
+	err = m.ask(ctx, func(ctx context.Context, l *line) error {
+		p, err := l.rpc.Reconnect(ctx, ReconnectRequestPB(r))
+		if err != nil {
+			return err
+		}
+		if res = ReconnectResultOf(p); res.Outcome == lock.Granted {
+			m.ledger.reconnected(res)
+		}
 		return nil
 	})
 	return res, err
@@ -28,11 +42,11 @@ func (m *counter) Open(ctx context.Context, r lock.OpenRequest) (res lock.OpenRe
 
 func (m *counter) Close(ctx context.Context, r lock.CloseRequest) (res lock.CloseResult, err error) {
 	err = m.ask(ctx, func(ctx context.Context, l *line) error {
-		p, err := l.rpc.Close(ctx, &lockpb.CloseRequest{Open: r.Open, Keep: r.Keep})
+		p, err := l.rpc.Close(ctx, CloseRequestPB(r))
 		if err != nil {
 			return err
 		}
-		res = lock.CloseResult{Outcome: lock.Outcome(p.Outcome), Delete: p.Delete}
+		res = CloseResultOf(p)
 		m.ledger.closed(r.Open)
 		return nil
 	})

@@ -127,7 +127,14 @@ func (l *ledger) granted(t *ticket, a lock.Answer) {
 	}
 	switch {
 	case t.open != nil:
-		l.addOpen(*t.open, a.Rights, a.Epoch)
+		r := *t.open
+		if !a.Durable {
+			r.Durable = 0
+		}
+		if r.Kind != lock.NoCache && r.Kind != lock.Oplock && a.Kind != lock.NoCache {
+			r.Kind = a.Kind
+		}
+		l.addOpen(r, a.Rights, a.Epoch)
 	case t.access != nil:
 		r := *t.access
 		r.FH = bytes.Clone(r.FH)
@@ -186,6 +193,16 @@ func (l *ledger) addOpen(r lock.OpenRequest, rights lock.Rights, epoch uint16) {
 		o.lease = c
 	}
 	l.opens[r.Open] = o
+}
+
+// reconnected notes a durable open that came back, with its ranges.
+func (l *ledger) reconnected(r lock.ReconnectResult) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addOpen(r.Open, r.Open.Rights, r.Open.Epoch)
+	for _, h := range r.Ranges {
+		l.addRange(h)
+	}
 }
 
 // removeOpen ends an open with its ranges, accesses and tickets, as the counter does at Close.

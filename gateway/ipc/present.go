@@ -114,7 +114,7 @@ func (m *counter) presentTicket(ctx context.Context, l *line, t numbered) error 
 			return fmt.Errorf("present ticket: %w", err)
 		}
 		res := OpenResultOf(p)
-		a.Outcome, a.Rights, a.Epoch, a.Breaking, a.Holder = res.Outcome, res.Rights, res.Epoch, res.Breaking, res.Holder
+		a = res.Answer(t.number)
 	case t.access != nil:
 		p, err := l.rpc.Access(ctx, AccessRequestPB(*t.access))
 		if err != nil {

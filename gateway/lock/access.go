@@ -1,7 +1,7 @@
 package lock
 
 // Access is what an open may do with the file, [MS-FSA] 2.1.5.1.2.2. Doors map their own masks onto these six bits; an open that has none
-// of them (attributes, SYNCHRONIZE) meets neither share modes nor leases, one that has only Other meets no share mode.
+// of them (attributes, SYNCHRONIZE) meets neither share modes nor leases, one that has only Other or Inspect meets no share mode.
 //
 // A named stream has a key of its own. Whoever opens one holds the file that it belongs to by a second open, with Stream alone: it keeps
 // the file from being removed for good, may deny that it is opened for deletion, and touches neither its data nor its leases.
@@ -14,15 +14,16 @@ const (
 	Append
 	Execute
 	Delete
-	Other  // security descriptor, extended attributes, children's names
-	Stream // holds the file for one of its named streams
+	Other   // extended attributes, children's names, changing the security descriptor
+	Stream  // holds the file for one of its named streams
+	Inspect // reads the security descriptor and no more: oplocks mind, leases do not
 
 	touches = Read | Write | Append | Execute | Delete | Stream // what share modes look at
 )
 
 // String prints a as "read+write", or "attributes" where no bit is set.
 func (a Access) String() string {
-	return bits(uint8(a), "attributes", "read", "write", "append", "execute", "delete", "other")
+	return bits(uint8(a), "attributes", "read", "write", "append", "execute", "delete", "other", "stream", "inspect")
 }
 
 // String prints s as "read+delete", or "nothing".
@@ -107,11 +108,12 @@ const (
 	OpLink                    // LINK to this file
 	OpChangeDir               // a name in this directory is added, removed or renamed
 	OpDelete                  // set Disposition(delete = true)
+	OpMoveName                // OpChangeDir by a rename over SMB, which opens the directory without letting others delete it
 )
 
 // String names the operation.
 func (o Op) String() string {
-	names := [...]string{"", "read", "write", "setsize", "setattr", "remove", "rename", "link", "changedir", "delete"}
+	names := [...]string{"", "read", "write", "setsize", "setattr", "remove", "rename", "link", "changedir", "delete", "movename"}
 	if int(o) < len(names) {
 		return names[o]
 	}

@@ -60,7 +60,7 @@ func (t *Table) drop(which func(*open) bool, waiting func(*waiter) bool, keep bo
 			continue
 		}
 		n++
-		if keep && o.r.Durable > 0 && !o.lost {
+		if keep && o.outlives() && !o.lost {
 			t.lose(o)
 		} else if !keep || !o.lost {
 			t.die(o)

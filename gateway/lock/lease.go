@@ -201,7 +201,7 @@ func (o Op) costs(door Door) cost {
 		return cost{gone: W | H}
 	case OpRename, OpLink, OpDelete:
 		return cost{leaves: allRights &^ H, gone: H}
-	case OpChangeDir:
+	case OpChangeDir, OpMoveName:
 		return cost{}
 	}
 	return cost{leaves: allRights}
@@ -212,6 +212,8 @@ func (r *OpenRequest) costs() cost {
 	switch {
 	case r.Overwrite || r.localWriter():
 		return cost{gone: W}
+	case r.Access&^Stream == Inspect:
+		return cost{leaves: allRights &^ W, gone: W, spares: func(l *lease) bool { return l.kind != Oplock }}
 	case r.Access&^Stream != 0:
 		return cost{leaves: allRights &^ W, gone: W}
 	}
@@ -227,7 +229,7 @@ func (t *Table) most(own *lease, self ID, kind CacheKind) Rights {
 	c := allRights
 	for _, o := range t.opens {
 		switch {
-		case o.id == self || own != nil && o.lease == own || o.r.Access&^Stream == 0:
+		case o.id == self || own != nil && o.lease == own || o.r.Access&^(Stream|Inspect) == 0:
 		case o.r.localWriter():
 			return 0
 		default:
@@ -244,6 +246,8 @@ func (t *Table) most(own *lease, self ID, kind CacheKind) Rights {
 			return 0
 		case kind != Oplock && l.kind == Oplock && l.stays() != 0:
 			c &= R
+		case l.stays() != 0:
+			c &^= W
 		}
 	}
 	for i := range t.smb {
@@ -281,6 +285,7 @@ func (t *Table) grant(o *open) (res OpenResult) {
 	r := &o.r
 	res.Outcome = Granted
 	if r.Kind == NoCache {
+		o.r.Durable = 0 // what is not cached is not kept, [MS-SMB2] 3.3.5.9.6 and 3.3.5.9.10
 		return res
 	}
 	l := t.lease(r)
@@ -297,13 +302,18 @@ func (t *Table) grant(o *open) (res OpenResult) {
 	default:
 		may := legal(want&t.most(nil, o.id, r.Kind), r.Kind, r.Directory)
 		if may == 0 && r.Kind == Oplock {
+			o.r.Durable = 0
 			return res
 		}
 		l = t.newLease(r, o.id, may, r.Epoch+1)
 	}
 	o.lease = l
+	o.r.Kind = l.kind
+	if l.rights&H == 0 || l.breaking {
+		o.r.Durable = 0
+	}
 	t.recordLease(l)
-	res.Rights, res.Epoch = l.rights, l.epoch
+	res.Rights, res.Epoch, res.Kind, res.Durable = l.rights, l.epoch, l.kind, o.r.Durable > 0
 	return res
 }
 

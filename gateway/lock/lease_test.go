@@ -81,13 +81,13 @@ func TestLegalRights(t *testing.T) {
 func TestStagedBreak(t *testing.T) {
 	f := newFile(t)
 	_, res := f.open(1, Read|Write, LeaseV2, allRights, nil)
-	f.expect("first open", res, OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x11})
+	f.expect("first open", res, OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x11, Kind: LeaseV2})
 	f.said()
 	_, res = f.open(2, Read, NoCache, 0, nil)
 	f.expect("second open", res.Outcome, Blocked)
 	f.expect("break", f.said(), "RWH>RH!")
 	_, res = f.open(1, Read, LeaseV2, allRights, nil)
-	f.expect("same key", res, OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x12, Breaking: true})
+	f.expect("same key", res, OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x12, Kind: LeaseV2, Breaking: true})
 	_, res = f.open(3, Write, NoCache, 0, func(r *OpenRequest) { r.Overwrite = true })
 	f.expect("third open", res.Outcome, Blocked)
 	f.expect("no second break before the first is answered", f.said(), "")
@@ -183,7 +183,7 @@ func TestOplocks(t *testing.T) {
 	f.expect("ack", f.Acknowledge(1, &Ack{Open: n, Keep: R}), Granted)
 	f.expect("answer", f.said(), "granted")
 	f.expect("write by the first", f.Access(ID{1, f.num()}, ID{1, f.next}, &AccessRequest{Owner: Owner{Client: Client{Door: SMB}}, Open: n, Op: OpWrite, Length: 1}).Outcome, Granted)
-	f.expect("level II of the second goes", f.said(), "R>-")
+	f.expect("level II of both goes", f.said(), "R>- R>-")
 	f.Close(ID{1, m}, false)
 	f.Close(ID{1, n}, false)
 
@@ -206,17 +206,74 @@ func TestDisconnectedOpen(t *testing.T) {
 	n, _ = f.open(1, Read|Write, LeaseV2, allRights, durable)
 	f.Lock(1, ID{}, &LockRequest{Owner: f.opens[0].r.Owner, Open: n, Length: 5, Exclusive: true})
 	f.Close(ID{1, n}, true)
-	again := OpenRequest{Open: 77, Owner: Owner{Client: Client{Door: SMB, GUID: GUID{1}}, Session: 5, Handle: 77}, Kind: LeaseV2, LeaseKey: GUID{1, 1}, CreateGuid: GUID{9}}
-	f.expect("take over", f.Reconnect(ID{3, 77}, &again), OpenResult{Outcome: Granted, Rights: allRights, Epoch: 0x11})
-	f.expect("its range came along", f.Unlock(3, &LockRequest{Owner: again.Owner, Open: 77, Length: 5}).Outcome, Granted)
-	f.expect("only once", f.Reconnect(ID{3, 78}, &again).Outcome, Stale)
-	f.Close(ID{3, 77}, true)
+	me := f.opens[0].r.Owner
+	me.Session = 5
+	again := ReconnectRequest{Open: n, Owner: me, V2: true, CreateGuid: GUID{9}, Lease: true, LeaseKey: GUID{1, 1}}
+	for _, c := range []struct {
+		what   string
+		change func(*ReconnectRequest)
+		want   Outcome
+	}{
+		{"another number", func(r *ReconnectRequest) { r.Open++ }, Stale},
+		{"another CreateGuid", func(r *ReconnectRequest) { r.CreateGuid[0]++ }, Stale},
+		{"no lease", func(r *ReconnectRequest) { r.Lease = false }, Stale},
+		{"another lease", func(r *ReconnectRequest) { r.LeaseKey[0]++ }, Stale},
+		{"another client", func(r *ReconnectRequest) { r.Owner.Client.GUID[0]++ }, Stale},
+		{"another user", func(r *ReconnectRequest) { r.User = "eve" }, Denied},
+		{"another file", func(r *ReconnectRequest) { r.Key.Ino++ }, Invalid},
+	} {
+		r := again
+		c.change(&r)
+		f.expect(c.what, f.Reconnect(ID{3, r.Open}, &r).Outcome, c.want)
+	}
+	got := f.Reconnect(ID{3, n}, &again)
+	f.expect("take over", []any{got.Outcome, got.Open.Owner, got.Open.Rights, got.Open.Epoch, got.Open.Access, got.Open.Kind},
+		[]any{Granted, me, allRights, 0x11, Read | Write, LeaseV2})
+	f.expect("its range came along", f.Unlock(3, &LockRequest{Owner: me, Open: n, Length: 5}).Outcome, Granted)
+	f.expect("only once", f.Reconnect(ID{4, n}, &again).Outcome, Stale)
+	f.expect("lost again", f.Close(ID{3, n}, true).Kept, true)
 	f.said()
 	_, res = f.open(2, Read, NoCache, 0, nil)
 	f.expect("a reader would need its writes", res.Outcome, Granted)
 	f.expect("nobody is asked", f.said(), "")
-	f.expect("it is gone", f.Reconnect(ID{3, 79}, &again).Outcome, Stale)
+	f.expect("it is gone", f.Reconnect(ID{3, n}, &again).Outcome, Stale)
 	f.expect("clock", len(f.opens), 1)
+}
+
+// Durable is only what caches handles, and it is kept only as long as it does. [MS-SMB2] 3.3.5.9.10, 3.3.7.1.
+func TestDurableWithHandleCachingOnly(t *testing.T) {
+	durable := func(r *OpenRequest) { r.Durable, r.CreateGuid = 1, GUID{9} }
+	for _, c := range []struct {
+		kind   CacheKind
+		rights Rights
+		want   bool
+	}{
+		{NoCache, 0, false}, {Oplock, R, false}, {Oplock, R | W, false}, {Oplock, allRights, true},
+		{LeaseV1, R, false}, {LeaseV2, R | W, false}, {LeaseV2, R | H, true}, {LeaseV1, allRights, true},
+	} {
+		f := newFile(t)
+		n, res := f.open(1, Read, c.kind, c.rights, durable)
+		f.expect(fmt.Sprint(c, " is durable"), res.Durable, c.want)
+		f.expect(fmt.Sprint(c, " is kept"), f.Close(ID{1, n}, true).Kept, c.want)
+	}
+	f := newFile(t)
+	n, _ := f.open(1, Read, LeaseV2, R|H, durable)
+	f.open(2, Write, NoCache, 0, func(r *OpenRequest) { r.Overwrite = true })
+	f.expect("acknowledged", f.ack(1, 0), Granted)
+	f.expect("it caches nothing", f.Close(ID{1, n}, true).Kept, false)
+}
+
+// An open with an oplock is given back by its number, to another ClientGuid too, and to version 1 whatever its CreateGuid was.
+func TestReconnectOplock(t *testing.T) {
+	f := newFile(t)
+	n, _ := f.open(1, Read, Oplock, allRights, func(r *OpenRequest) { r.Durable, r.CreateGuid = 1, GUID{9} })
+	f.Close(ID{1, n}, true)
+	other := Owner{Client: Client{Door: SMB, GUID: GUID{2}}, Handle: n}
+	f.expect("no CreateGuid", f.Reconnect(ID{3, n}, &ReconnectRequest{Open: n, Owner: other, V2: true}).Outcome, Stale)
+	f.expect("a lease", f.Reconnect(ID{3, n}, &ReconnectRequest{Open: n, Owner: other, Lease: true}).Outcome, Stale)
+	f.expect("version 1", f.Reconnect(ID{3, n}, &ReconnectRequest{Open: n, Owner: other, Key: Key{Ino: 7}}).Outcome, Granted)
+	f.Table.Open(ID{1, 50}, ID{1, 50}, &OpenRequest{Owner: Owner{Client: Client{Door: NFS}}, Access: Read, Share: ShareAll})
+	f.expect("the break goes to whoever has it now", f.Effects[len(f.Effects)-2].Event.Break.Client, GUID{2})
 }
 
 // Beside another lease an upgrade is given whole or not at all.
@@ -230,6 +287,55 @@ func TestUpgradeWholeOrNothing(t *testing.T) {
 		if _, res := f.open('a', Read, LeaseV2, c.ask, nil); res.Rights != c.want {
 			t.Errorf("%v beside %v asks for %v: %v, want %v", c.held, c.other, c.ask, res.Rights, c.want)
 		}
+	}
+}
+
+// A level II oplock goes by its own open's writing and locking too, [MS-FSA] 2.1.4.12; a lease does not.
+func TestLevelIIBreaksItself(t *testing.T) {
+	for _, c := range []struct {
+		kind   CacheKind
+		rights Rights
+		want   string
+	}{
+		{Oplock, R, "R>-"}, {Oplock, R | W, ""}, {Oplock, allRights, ""}, {LeaseV1, R, ""},
+	} {
+		f := newFile(t)
+		n, _ := f.open(1, Read|Write, c.kind, c.rights, nil)
+		me := f.opens[0].r.Owner
+		f.Access(ID{1, 100}, ID{}, &AccessRequest{ID: 100, Owner: me, Open: n, Op: OpWrite, Length: 1})
+		f.expect(fmt.Sprint(c, " writes"), f.said(), c.want)
+		f.Done(ID{1, 100})
+		f = newFile(t)
+		n, _ = f.open(1, Read|Write, c.kind, c.rights, nil)
+		f.Lock(1, ID{}, &LockRequest{Owner: me, Open: n, Length: 1, Try: true})
+		f.expect(fmt.Sprint(c, " locks"), f.said(), c.want)
+	}
+}
+
+// Reading the security descriptor calls an oplock back, and no lease.
+func TestInspect(t *testing.T) {
+	for _, c := range []struct {
+		kind CacheKind
+		want string
+	}{{Oplock, "RWH>R!"}, {LeaseV2, ""}} {
+		f := newFile(t)
+		f.open(1, Read, c.kind, allRights, nil)
+		f.open(2, Inspect, NoCache, 0, nil)
+		f.expect(fmt.Sprint(c), f.said(), c.want)
+	}
+}
+
+// Who renames a name over SMB opens its directory, and does not let others delete that. [MS-FSA] 2.1.5.15.11.
+func TestMoveName(t *testing.T) {
+	smb := Owner{Client: Client{Door: SMB, GUID: GUID{2}}}
+	for _, c := range []struct {
+		access Access
+		op     Op
+		want   Outcome
+	}{{Delete, OpMoveName, SharingDenied}, {Delete, OpChangeDir, Granted}, {Read, OpMoveName, Granted}} {
+		f := newFile(t)
+		f.open(1, c.access, NoCache, 0, func(r *OpenRequest) { r.Directory = true })
+		f.expect(fmt.Sprint(c), f.Access(ID{1, 100}, ID{}, &AccessRequest{ID: 100, Owner: smb, Op: c.op}).Outcome, c.want)
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 type Manager interface {
 	// Open admits an open: share modes first, then caching rights. [MS-FSA] 2.1.5.1.2.
 	Open(ctx context.Context, r OpenRequest) (OpenResult, error)
+	// Reconnect gives a disconnected durable open, with its ranges and its lease, back to its client. [MS-SMB2] 3.3.5.9.7 and 3.3.5.9.12.
+	Reconnect(ctx context.Context, r ReconnectRequest) (ReconnectResult, error)
 	// Close ends an open with its ranges, its waiting tickets and, with the last open of its key, its lease.
 	Close(ctx context.Context, r CloseRequest) (CloseResult, error)
 
@@ -73,7 +75,7 @@ type OpenRequest struct {
 	CreateGuid GUID          // V2 durable
 	Private    []byte        // what the door needs to bring a durable open back; at most 4 KiB, stored as it is
 	Path       string        // for people: relative to the export
-	User       string        // for people
+	User       string        // for people, and whose a durable open is
 	Reclaim    bool          // the door held this before the gateway restarted
 }
 
@@ -90,20 +92,47 @@ type OpenResult struct {
 	Outcome  Outcome
 	Rights   Rights // what was granted; at most what was asked
 	Epoch    uint16
-	Breaking bool    // the lease is already breaking: LEASE_BREAK_IN_PROGRESS, [MS-SMB2] 2.2.14.2.10
-	Holder   *Holder // who stood in the way
+	Kind     CacheKind // the lease's version, which is that of its first open
+	Breaking bool      // the lease is already breaking: LEASE_BREAK_IN_PROGRESS, [MS-SMB2] 2.2.14.2.10
+	Durable  bool      // the open is durable as it was asked to be: it may cache handles
+	Holder   *Holder   // who stood in the way
+}
+
+// ReconnectRequest asks for a disconnected durable open. It keeps its number.
+type ReconnectRequest struct {
+	Open       uint64
+	Owner      Owner
+	User       string
+	V2         bool // CreateGuid must fit
+	CreateGuid GUID
+	Lease      bool // the client names a lease, by LeaseKey and by the file Key that its name leads to (zero: to none)
+	LeaseKey   GUID
+	Key        Key
+}
+
+// ReconnectResult answers Reconnect: Stale, there is none such; Denied, it is another user's; Invalid, the lease is another file's.
+type ReconnectResult struct {
+	Outcome  Outcome
+	Open     OpenRequest // as it was granted, and what is left of that: Rights, Epoch
+	Breaking bool
+	Ranges   []LockRequest // that it holds
 }
 
 // CloseRequest ends an open. Keep leaves a durable open to its timeout instead.
 type CloseRequest struct {
 	Open uint64
 	Keep bool
+
+	Dir       Key  // the directory of a file that was modified under the open, whose leases go; zero: none
+	ParentKey GUID // but for the client's own lease with this key
 }
 
 // CloseResult answers Close. Delete tells the door that this was the last open of a file that is delete pending: it removes the name now.
+// Kept: the open waits for its client.
 type CloseResult struct {
 	Outcome Outcome
 	Delete  bool
+	Kept    bool
 }
 
 // AccessRequest announces one operation. ID is chosen by the door like an open's number.
@@ -179,10 +208,22 @@ type Event struct {
 type Answer struct {
 	Ticket   uint64
 	Outcome  Outcome
-	Rights   Rights // an Open's
+	Rights   Rights // an Open's, as the four below
 	Epoch    uint16
+	Kind     CacheKind
 	Breaking bool
+	Durable  bool
 	Holder   *Holder
+}
+
+// Result is an Open's, from its Answer.
+func (a *Answer) Result() OpenResult {
+	return OpenResult{Outcome: a.Outcome, Rights: a.Rights, Epoch: a.Epoch, Kind: a.Kind, Breaking: a.Breaking, Durable: a.Durable, Holder: a.Holder}
+}
+
+// Answer is the end of the ticket of the Open that r answers.
+func (r *OpenResult) Answer(ticket uint64) Answer {
+	return Answer{Ticket: ticket, Outcome: r.Outcome, Rights: r.Rights, Epoch: r.Epoch, Kind: r.Kind, Breaking: r.Breaking, Durable: r.Durable, Holder: r.Holder}
 }
 
 // Break tells a holder that caching rights go. [MS-SMB2] 3.3.4.6, 3.3.4.7.

@@ -299,20 +299,25 @@ func (d drawer) reconnect(f *modelled, m *model, n uint64) *stepped {
 	if o == nil {
 		return nil
 	}
-	r := OpenRequest{Open: n, Owner: Owner{Client: o.owner.Client, Session: n, Handle: n}, Kind: o.kind, LeaseKey: o.key, CreateGuid: o.guid, Reclaim: true}
-	if o.guid.IsZero() {
-		r.Open = o.id.N // version 1 names the open by its number
-	}
+	owner := Owner{Client: o.owner.Client, Session: n, Handle: o.id.N}
+	r := ReconnectRequest{Open: o.id.N, Owner: owner, V2: !o.guid.IsZero(), CreateGuid: o.guid, Lease: o.kind != Oplock, LeaseKey: o.key, Key: f.Key}
 	want := Granted
-	switch d.pick("who", 6) {
-	case 0:
+	switch who := d.pick("who", 8); {
+	case who == 0 && r.Lease:
 		r.Owner.Client.GUID, want = GUID{3}, Stale
-	case 1:
-		if r.CreateGuid, want = (GUID{0xff}), Stale; o.guid.IsZero() {
-			r.Open, r.CreateGuid = n, GUID{}
-		}
+	case who == 1:
+		r.V2, r.CreateGuid, want = true, GUID{0xff}, Stale
+	case who == 2:
+		r.User, want = "another", Denied
+	case who == 3 && r.Lease:
+		r.Key, want = Key{Ino: 99}, Invalid
+	case who == 4:
+		r.Lease, want = !r.Lease, Stale
 	}
-	id := ID{m.seat[SMB], r.Open}
+	if !o.outlives() {
+		want = Stale
+	}
+	id := ID{m.seat[SMB], o.id.N}
 	res := f.Reconnect(id, &r)
 	f.quiet()
 	rights := Rights(0)
@@ -330,13 +335,12 @@ func (d drawer) reconnect(f *modelled, m *model, n uint64) *stepped {
 			}
 		}
 		was := f.requests[old.N]
-		delete(f.requests, old.N)
-		was.Owner, was.Open = r.Owner, r.Open
-		f.requests[r.Open] = was
+		was.Owner = r.Owner
+		f.requests[old.N] = was
 		m.settle()
 	}
 	return &stepped{func() string { return fmt.Sprintf("reconnect %v as %v of %v", o.id, id, r.Owner) },
-		uint64(res.Outcome) | uint64(res.Rights)<<8, uint64(want) | uint64(rights)<<8}
+		uint64(res.Outcome) | uint64(res.Open.Rights)<<8, uint64(want) | uint64(rights)<<8}
 }
 
 // clock is the word that a client did not come back in time, perhaps one that is out of date.
@@ -397,7 +401,7 @@ func (d drawer) end(f *modelled, m *model) *stepped {
 		smb, local := d.once("smb lives", 2), d.once("local lives", 2)
 		lives := func(door Door) bool { return door == NLM || door == SMB && smb || door == Local && local }
 		// A connection that breaks takes delete pending files with it.
-		twice := smb && d.once("twice", 2) && !m.pending && !slices.ContainsFunc(m.opens, func(o *modelOpen) bool { return o.onClose })
+		twice := smb && d.once("twice", 2) && !m.pending && !slices.ContainsFunc(m.opens, func(o *modelOpen) bool { return o.onClose || o.durable && !o.outlives() })
 		m.restart(lives)
 		if twice {
 			for _, o := range m.opens {

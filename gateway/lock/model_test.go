@@ -98,9 +98,10 @@ type modelOpen struct {
 	replaces bool // asks to overwrite
 }
 
-func (o *modelOpen) door() Door    { return o.owner.Client.Door }
-func (o *modelOpen) writer() bool  { return o.access&(Write|Append) != 0 }
-func (o *modelOpen) touches() bool { return o.access&^Other != 0 }
+func (o *modelOpen) door() Door     { return o.owner.Client.Door }
+func (o *modelOpen) outlives() bool { return o.durable && o.lease != nil && o.lease.rights&H != 0 }
+func (o *modelOpen) writer() bool   { return o.access&(Write|Append) != 0 }
+func (o *modelOpen) touches() bool  { return o.access&^Other != 0 }
 
 // lets is what o lets others do: nobody writes to a program that runs.
 func (o *modelOpen) lets() Share {
@@ -251,7 +252,7 @@ func (m *model) leave(own *modelLease, left, gone Rights) bool {
 
 func (m *model) leaveEach(own *modelLease, gone Rights, left func(*modelLease) Rights) (waits bool) {
 	for _, l := range slices.Clone(m.leases) {
-		if l != own {
+		if l != own || l.oplock && l.rights == R { // level II goes by its own open's writing too
 			waits = m.cut(l, left(l), gone) || waits
 		}
 	}
@@ -300,7 +301,7 @@ func (m *model) lose(o *modelOpen) {
 
 // close ends an open or leaves it to its client; remove: the door removes the name.
 func (m *model) close(o *modelOpen, keep bool) (remove bool) {
-	if keep && o.durable {
+	if keep && o.outlives() {
 		m.cancelUnder(o.id)
 		m.lose(o)
 	} else if remove = m.end(o); remove && o.door() == NLM {
@@ -600,6 +601,8 @@ func (m *model) may(o *modelOpen, own *modelLease) Rights {
 			return 0
 		case !oplock && l.oplock && l.rights != 0:
 			c &= R
+		case l.rights != 0:
+			c &^= W
 		}
 	}
 	for _, h := range m.smb {
@@ -659,6 +662,8 @@ func mode(excl bool) byte {
 
 func (m *model) admitOpen(o *modelOpen, want Rights) {
 	m.opens = append(m.opens, o)
+	asked := o.durable
+	o.durable = false
 	if m.rights = 0; o.kind == NoCache {
 		return
 	}
@@ -682,6 +687,7 @@ func (m *model) admitOpen(o *modelOpen, want Rights) {
 		m.leases = append(m.leases, l)
 	}
 	o.lease, m.rights = l, l.rights
+	o.durable = asked && l.rights&H != 0
 }
 
 // settle looks at the line, first come first served, until nobody who waits can go on.
@@ -804,7 +810,7 @@ func (m *model) detach(d Door) {
 	for _, o := range slices.Clone(m.opens) {
 		switch {
 		case o.door() != d || o.lost || !slices.Contains(m.opens, o):
-		case o.durable:
+		case o.outlives():
 			m.lose(o)
 		default:
 			m.die(o)
@@ -937,4 +943,9 @@ func (m *model) restart(lives func(Door) bool) {
 	m.leases = slices.DeleteFunc(m.leases, func(l *modelLease) bool {
 		return !slices.ContainsFunc(opens, func(o *modelOpen) bool { return o.lease == l })
 	})
+	for _, o := range slices.Clone(opens) {
+		if lives(SMB) && o.lost && !o.outlives() && slices.Contains(m.opens, o) {
+			m.die(o)
+		}
+	}
 }

@@ -301,7 +301,9 @@ func (f *modelled) restart(seat func(Door) uint64, lives func(Door) bool, twice 
 			f.quiet()
 		}
 		f.present(&old, d, seat(d))
-		f.Mustered(seat(d))
+		if d == SMB {
+			f.Mustered(seat(d))
+		}
 		f.quiet()
 	}
 }
@@ -313,7 +315,7 @@ func (f *modelled) present(old *Table, d Door, seat uint64) {
 			continue
 		}
 		r := f.requests[o.id.N]
-		r.Reclaim, r.Overwrite, r.Rights = true, false, 0
+		r.Reclaim, r.Overwrite, r.Rights, r.Durable, r.Kind = true, false, 0, o.r.Durable, o.r.Kind
 		if o.lease != nil {
 			r.Rights, r.Epoch = o.lease.rights, o.lease.epoch
 		}

@@ -13,44 +13,12 @@ type open struct {
 	since time.Time
 }
 
-// OpenRecord is a durable open with its lease, as it outlives a crash.
-type OpenRecord struct {
-	Request OpenRequest
-	Rights  Rights
-	Epoch   uint16
-	Pending bool // the file is delete pending
-	Since   time.Time
-}
-
 func (o *open) holder() *Holder {
 	h := &Holder{Owner: o.r.Owner, Access: o.r.Access, Share: o.r.shares()}
 	if o.lease != nil {
 		h.Rights = o.lease.rights
 	}
 	return h
-}
-
-func (t *Table) record(o *open) OpenRecord {
-	rec := OpenRecord{Request: o.r, Pending: t.pending, Since: o.since}
-	if o.lease != nil {
-		rec.Rights, rec.Epoch = o.lease.rights, o.lease.epoch
-	}
-	return rec
-}
-
-func (t *Table) putOpen(o *open) {
-	if o.r.Durable > 0 {
-		t.effect(Effect{Kind: PutOpen, Open: t.record(o)})
-	}
-}
-
-// recordLease puts the durable opens of l on record anew: rights and epoch outlive a crash.
-func (t *Table) recordLease(l *lease) {
-	for _, o := range t.opens {
-		if o.lease == l {
-			t.putOpen(o)
-		}
-	}
 }
 
 // Open admits an open, lets it wait, or refuses it.
@@ -130,10 +98,10 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 		}
 	}
 	if o == nil {
-		o = &open{since: t.At}
+		o = &open{id: id, r: *r, since: t.At}
 		t.opens = append(t.opens, o)
 	}
-	t.take(o, id, r)
+	t.take(o, id, r.Owner)
 	if r.Path != "" {
 		t.Path = r.Path
 	}
@@ -152,16 +120,17 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 			if int16(r.Epoch-l.epoch) > 0 {
 				l.epoch = r.Epoch
 			}
-			res.Rights, res.Epoch = l.rights, l.epoch
+			res.Rights, res.Epoch, res.Kind, res.Durable = l.rights, l.epoch, l.kind, r.Durable > 0
 			if late {
 				t.demand(l, t.most(l, id, l.kind))
 			}
 		}
 	}
 	if late && r.Access&^Stream != 0 {
+		c := r.costs()
 		for _, l := range append([]*lease(nil), t.leases...) {
-			if l != o.lease {
-				t.demand(l, r.costs().leaves)
+			if l != o.lease && (c.spares == nil || !c.spares(l)) {
+				t.demand(l, c.leaves)
 			}
 		}
 	}
@@ -181,86 +150,14 @@ func (r *OpenRequest) same(b *OpenRequest) bool {
 	return same(r.Owner, b.Owner)
 }
 
-// take makes o the open id of r's owner, with its ranges: nothing goes on pointing at the connection that died.
-func (t *Table) take(o *open, id ID, r *OpenRequest) {
-	old := o.id
-	if o.r.Durable > 0 {
-		t.effect(Effect{Kind: DropOpen, Open: t.record(o)})
-	}
-	var mine []int
-	for i := range t.smb {
-		if old.N != 0 && t.smb[i].id == old {
-			mine = append(mine, i)
-			if o.r.Durable > 0 {
-				t.effect(Effect{Kind: DropRange, Range: rangeRecord(&t.smb[i])})
-			}
-		}
-	}
-	durable, guid, del := o.r.Durable, o.r.CreateGuid, o.r.DeleteOnClose
-	if old.N == 0 {
-		o.r = *r
-	} else {
-		o.r.Owner = r.Owner
-		o.r.Durable, o.r.CreateGuid, o.r.DeleteOnClose = durable, guid, del
-		if len(r.Private) > 0 {
-			o.r.Private = r.Private
-		}
-	}
-	o.r.Open, o.r.Ticket, o.r.Reclaim = id.N, 0, false
-	o.id, o.lost = id, false
-	if o.lease != nil && o.lease.kind == Oplock {
-		o.lease.open = id
-	}
-	for _, i := range mine {
-		t.smb[i].id, t.smb[i].owner = id, r.Owner
-		if o.r.Durable > 0 {
-			t.effect(Effect{Kind: PutRange, Range: rangeRecord(&t.smb[i])})
-		}
-	}
-}
-
-// Reconnect gives a disconnected durable open back to its client, [MS-SMB2] 3.3.5.9.7 and 3.3.5.9.12: the CreateGuid or, for version
-// 1, the open's number must be the same, and so must client and lease key.
-func (t *Table) Reconnect(id ID, r *OpenRequest) OpenResult {
-	for _, o := range t.opens {
-		if !o.lost || o.r.Owner.Client != r.Owner.Client || o.r.Kind != r.Kind || r.Kind != Oplock && o.r.LeaseKey != r.LeaseKey {
-			continue
-		}
-		if o.r.CreateGuid != r.CreateGuid || r.CreateGuid.IsZero() && o.id.N != r.Open {
-			continue
-		}
-		t.take(o, id, r)
-		for i := range t.smb {
-			t.smb[i].unclaimed = t.smb[i].unclaimed && t.smb[i].id != id
-		}
-		t.putOpen(o)
-		res := OpenResult{Outcome: Granted}
-		if o.lease != nil {
-			res.Rights, res.Epoch, res.Breaking = o.lease.rights, o.lease.epoch, o.lease.breaking
-		}
-		return res
-	}
-	t.keyUnused(r.Owner.Client.GUID, r.LeaseKey, r.Kind)
-	return OpenResult{Outcome: Stale}
-}
-
-// Restore puts a durable open of an earlier run back, disconnected.
-func (t *Table) Restore(rec OpenRecord) {
-	id := ID{0, rec.Request.Open}
-	o := &open{id: id, r: rec.Request, since: rec.Since}
-	t.opens = append(t.opens, o)
-	t.Path = rec.Request.Path
-	t.pending = t.pending || rec.Pending
-	if o.r.Kind != NoCache {
-		if o.lease = t.lease(&o.r); o.lease == nil && (o.r.Kind != Oplock || rec.Rights != 0) {
-			o.lease = t.newLease(&o.r, id, rec.Rights, rec.Epoch)
-		}
-	}
-	t.lose(o)
-}
-
-// Mustered says that a door has presented all it held: what is on record for its opens beyond that was freed before we heard of it.
+// Mustered says that a door has presented all it held: what is on record for its opens beyond that was freed before we heard of it, and an
+// open on record that nobody presents and that caches no handle any more ended with its client.
 func (t *Table) Mustered(seat uint64) {
+	for _, o := range append([]*open(nil), t.opens...) {
+		if o.lost && !o.outlives() && t.open(o.id) == o {
+			t.die(o)
+		}
+	}
 	for i := 0; i < len(t.smb); {
 		if h := t.smb[i]; h.unclaimed && h.id.Seat == seat {
 			t.smb = append(t.smb[:i], t.smb[i+1:]...)
@@ -289,9 +186,10 @@ func (t *Table) Close(id ID, keep bool) CloseResult {
 		return CloseResult{Outcome: Stale}
 	}
 	res := CloseResult{Outcome: Granted}
-	if keep && o.r.Durable > 0 {
+	if keep && o.outlives() {
 		t.cancelUnder(id)
 		t.lose(o)
+		res.Kept = t.open(id) != nil
 	} else {
 		res.Delete = t.end(o)
 		if res.Delete && o.r.Owner.Client.Door == NLM { // lockd opens no file
@@ -312,30 +210,6 @@ func (t *Table) cancelUnder(id ID) {
 			i++
 		}
 	}
-}
-
-// lose disconnects a durable open: it waits for its client, but no longer than it was promised.
-func (t *Table) lose(o *open) {
-	o.lost = true
-	o.spell++
-	t.effect(Effect{Kind: AwaitClient, ID: o.id, Spell: o.spell, After: o.r.Durable})
-	for i := range t.smb {
-		if t.smb[i].id == o.id {
-			t.smb[i].unclaimed = true // a door that comes back presents it again
-		}
-	}
-	if l := o.lease; l != nil && l.breaking && t.liveOpen(l) == nil {
-		t.dropOpens(l)
-	}
-	t.dirty = true
-}
-
-// ClientTimeout is the clock's word that a disconnected open's client did not come back.
-func (t *Table) ClientTimeout(id ID, spell uint64) {
-	if o := t.open(id); o != nil && o.lost && o.spell == spell {
-		t.die(o)
-	}
-	t.settle()
 }
 
 // end removes o with everything that lives by it, and reports whether a delete-pending file has now lost its last network open:

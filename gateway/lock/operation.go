@@ -73,6 +73,13 @@ func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
 			return out, h
 		}
 	}
+	if r.Op == OpMoveName {
+		// The directory is opened with FILE_SHARE_READ and FILE_SHARE_WRITE, [MS-FSA] 2.1.5.15.11.
+		out, h := t.judgeSharing(w, own, func(o *open) bool { return o.r.Access&Delete != 0 && o.r.Owner.Client.Door == SMB })
+		if out != Granted {
+			return out, h
+		}
+	}
 	if s, none := r.bytes(); !none {
 		if h := t.ioConflict(r, under, s); h != nil {
 			return Denied, h.holder()
@@ -80,7 +87,7 @@ func (t *Table) judgeAccess(w *waiter, r *AccessRequest) (Outcome, *Holder) {
 	}
 	c := r.Op.costs(door)
 	switch {
-	case r.Op == OpChangeDir && !r.ParentKey.IsZero():
+	case c.leaves == 0 && c.gone == 0 && !r.ParentKey.IsZero():
 		// The client that makes the change holds the directory's lease, [MS-SMB2] 3.3.4.22.
 		client, key := r.Owner.Client.GUID, r.ParentKey
 		c.spares = func(l *lease) bool { return l.is(client, key) }
@@ -156,6 +163,17 @@ func (t *Table) admitAccess(id ID, r *AccessRequest) {
 		d.open = ID{id.Seat, r.Open}
 	}
 	t.doing = append(t.doing, d)
+}
+
+// ChangedBelow says that a file in this directory was modified and closed: what a directory lease lets a client remember of it is old.
+// The leases go without waiting, but for the one of client with the key parent. [MS-SMB2] 3.3.4.22.
+func (t *Table) ChangedBelow(client, parent GUID) {
+	for _, l := range append([]*lease(nil), t.leases...) {
+		if !l.is(client, parent) || parent.IsZero() {
+			t.demand(l, 0)
+		}
+	}
+	t.settle()
 }
 
 // Done ends an operation, and reports whether it was one.

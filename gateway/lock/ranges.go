@@ -377,6 +377,7 @@ func (t *Table) RestoreRange(rec RangeRecord, path string, unclaimed bool) {
 				return
 			}
 		}
+		t.effect(Effect{Kind: DropRange, Range: rec}) // its open did not come back
 		return
 	}
 	h.unclaimed = unclaimed

@@ -110,6 +110,14 @@ func (t *Table) open(id ID) *open {
 	return nil
 }
 
+// Client is whose an open is.
+func (t *Table) Client(id ID) (c Client) {
+	if o := t.open(id); o != nil {
+		c = o.r.Owner.Client
+	}
+	return c
+}
+
 func (t *Table) leaseOf(id ID) *lease {
 	if o := t.open(id); o != nil {
 		return o.lease

@@ -108,7 +108,8 @@ func (t *Table) settle() {
 				}
 			case w.open != nil:
 				res := t.admitOpen(w)
-				t.tell(w.ticket.Seat, Event{Answer: &Answer{Ticket: w.ticket.N, Outcome: Granted, Rights: res.Rights, Epoch: res.Epoch, Breaking: res.Breaking}})
+				a := res.Answer(w.ticket.N)
+				t.tell(w.ticket.Seat, Event{Answer: &a})
 			case w.access != nil:
 				t.admitAccess(w.id, w.access)
 				t.answer(w, Granted, nil)
@@ -283,7 +284,8 @@ func (t *Table) judgeCaching(w *waiter, own *lease, c cost) (Outcome, *Holder) {
 	}
 	out, h := Granted, (*Holder)(nil)
 	for _, l := range append([]*lease(nil), t.leases...) {
-		if l == own || c.spares != nil && c.spares(l) {
+		// Level II goes by its own open's writing too, [MS-FSA] 2.1.4.12: it has no key.
+		if l == own && !(l.kind == Oplock && l.stays() == R) || c.spares != nil && c.spares(l) {
 			continue
 		}
 		leaves := c.leaves

@@ -122,6 +122,10 @@ func (s *deskSeat) Open(_ context.Context, r lock.OpenRequest) (lock.OpenResult,
 	}
 	return lock.OpenResult{Outcome: out, Rights: r.Rights, Epoch: r.Epoch + 1}, nil
 }
+func (s *deskSeat) Reconnect(_ context.Context, r lock.ReconnectRequest) (lock.ReconnectResult, error) {
+	return lock.ReconnectResult{Outcome: s.say("reconnect", r, "%d %s", r.Open, r.User), Open: lock.OpenRequest{Open: r.Open, Owner: r.Owner, Private: []byte{1}},
+		Ranges: []lock.LockRequest{{Open: r.Open, Length: 5}}}, nil
+}
 func (s *deskSeat) Close(_ context.Context, r lock.CloseRequest) (lock.CloseResult, error) {
 	return lock.CloseResult{Outcome: s.say("close", r, "%d", r.Open), Delete: true}, nil
 }

@@ -51,11 +51,11 @@ func (v *visit) Open(ctx context.Context, r *lockpb.OpenRequest) (*lockpb.OpenRe
 }
 
 func (v *visit) Close(ctx context.Context, r *lockpb.CloseRequest) (*lockpb.CloseResult, error) {
-	return verb(v, func(s Seat) (lock.CloseResult, error) {
-		return s.Close(ctx, lock.CloseRequest{Open: r.Open, Keep: r.Keep})
-	}, func(r lock.CloseResult) *lockpb.CloseResult {
-		return &lockpb.CloseResult{Outcome: uint32(r.Outcome), Delete: r.Delete}
-	})
+	return verb(v, func(s Seat) (lock.CloseResult, error) { return s.Close(ctx, ipc.CloseRequestOf(r)) }, ipc.CloseResultPB)
+}
+
+func (v *visit) Reconnect(ctx context.Context, r *lockpb.ReconnectRequest) (*lockpb.ReconnectResult, error) {
+	return verb(v, func(s Seat) (lock.ReconnectResult, error) { return s.Reconnect(ctx, ipc.ReconnectRequestOf(r)) }, ipc.ReconnectResultPB)
 }
 
 func (v *visit) Access(ctx context.Context, r *lockpb.AccessRequest) (*lockpb.Result, error) {

@@ -142,7 +142,8 @@ func storeFails(t *testing.T, name string, s *faulty) (failed bool) {
 		got("two 0", res.Outcome)
 	}
 	owner := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: lock.GUID{1}}, Session: 1, Handle: 3}
-	o, err := smb.Open(ctx, lock.OpenRequest{Open: 3, Key: lock.Key{FSID: 1, Ino: 77}, Owner: owner, Access: lock.Read, Share: lock.ShareAll, Durable: time.Minute, CreateGuid: lock.GUID{9}})
+	o, err := smb.Open(ctx, lock.OpenRequest{Open: 3, Key: lock.Key{FSID: 1, Ino: 77}, Owner: owner, Access: lock.Read, Share: lock.ShareAll,
+		Kind: lock.LeaseV2, Rights: lock.R | lock.H, LeaseKey: lock.GUID{4}, Durable: time.Minute, CreateGuid: lock.GUID{9}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 func (m *Manager) restore(start lockdb.Start) {
 	for _, o := range start.Opens {
 		m.takeLeaseKey(&o.Request)
+		m.durables[o.Request.Open] = o.Request.Key
 		m.restoring(o.Request.Key, func(t *lock.Table) {
 			t.Restore(lock.OpenRecord{Request: o.Request, Rights: o.Rights, Epoch: o.Epoch, Pending: o.Pending, Since: o.Since})
 		})

@@ -68,6 +68,7 @@ type Manager struct {
 	perClient map[lock.Client]int
 	ranges    int
 	leaseKeys map[leaseKey]lock.Key
+	durables  map[uint64]lock.Key // by number
 	hosts     map[string]*host
 	graceEnds time.Time // zero: no grace
 }
@@ -99,7 +100,7 @@ func New(cfg Config, start lockdb.Start, v lockdb.Vault, log *slog.Logger, reg p
 	}
 	m := &Manager{cfg: cfg, vault: v, log: log, epoch: start.Epoch, musterOver: make(chan struct{}),
 		rules: lock.Rules{UnlinkUnix: cfg.UnlinkOpen == "unix", ReadUnix: cfg.BrlRead == "unix", RangesPerFile: cfg.RangesPerFile, WaitersPerFile: cfg.WaitersPerFile},
-		seats: map[uint64]*Seat{}, expect: map[string]bool{}, perClient: map[lock.Client]int{}, leaseKeys: map[leaseKey]lock.Key{}, hosts: map[string]*host{}}
+		seats: map[uint64]*Seat{}, expect: map[string]bool{}, perClient: map[lock.Client]int{}, leaseKeys: map[leaseKey]lock.Key{}, durables: map[uint64]lock.Key{}, hosts: map[string]*host{}}
 	m.rules.Full = m.full
 	for i := range m.shards {
 		m.shards[i].files = map[lock.Key]*file{}
@@ -222,6 +223,16 @@ func (m *Manager) perform(f *file) {
 		case lock.AwaitClient:
 			id, spell := e.ID, e.Spell
 			time.AfterFunc(e.After, func() { m.later(k, func(t *lock.Table) { t.ClientTimeout(id, spell) }) })
+		case lock.PutOpen:
+			m.mu.Lock()
+			m.durables[e.Open.Request.Open] = k
+			m.mu.Unlock()
+		case lock.DropOpen:
+			m.mu.Lock()
+			if n := e.Open.Request.Open; m.durables[n] == k {
+				delete(m.durables, n)
+			}
+			m.mu.Unlock()
 		case lock.Unlink:
 			if m.cfg.Unlink != nil {
 				go m.cfg.Unlink(k, f.t.Path)
@@ -297,6 +308,14 @@ func (m *Manager) keys() []lock.Key {
 		s.mu.Unlock()
 	}
 	return list
+}
+
+// knows reports whether a file has state.
+func (m *Manager) knows(k lock.Key) bool {
+	s := m.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files[k] != nil
 }
 
 // everyFile asks the law something at each file that has state.

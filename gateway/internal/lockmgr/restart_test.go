@@ -188,7 +188,7 @@ func TestMuster(t *testing.T) {
 	me := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: lock.GUID{1}}, Handle: 4}
 	res, _ := smb.Open(ctx, lock.OpenRequest{Open: 4, Key: file, Owner: me, Access: lock.Read | lock.Write, Share: lock.ShareRead, Kind: lock.LeaseV2, LeaseKey: lock.GUID{2},
 		Rights: lock.R | lock.H, Epoch: 9, Reclaim: true})
-	b.want("presented", res, lock.OpenResult{Outcome: lock.Granted, Rights: lock.R | lock.H, Epoch: 9})
+	b.want("presented", res, lock.OpenResult{Outcome: lock.Granted, Rights: lock.R | lock.H, Epoch: 9, Kind: lock.LeaseV2})
 	b.want("its range", smb.lock(lock.LockRequest{Key: file, Owner: me, Open: 4, Offset: 5, Length: 5, Exclusive: true, Reclaim: true}), lock.Granted)
 	b.want("a local one", local.lock(lock.LockRequest{Key: file, Owner: lock.Owner{Client: lock.Client{Door: lock.Local}, Handle: 1}, Offset: 20, Length: 1, Reclaim: true}), lock.Granted)
 	smb.Mustered()
@@ -244,19 +244,19 @@ func TestDurableOpens(t *testing.T) {
 	c := d.boot(t, lockmgr.Config{})
 	s = c.seat(lock.SMB, "smbd")
 	s.Mustered()
-	back := ask
-	back.Open, back.Reclaim = 90, true
-	back.Owner.Session, back.Owner.Handle = 8, 90
-	got, _ = s.Open(ctx, back)
-	c.want("taken over", got, res)
+	owner := me
+	owner.Session = 8
+	back := lock.ReconnectRequest{Open: 4, Owner: owner, User: "ann", V2: true, CreateGuid: lock.GUID{7}, Lease: true, LeaseKey: lock.GUID{2}, Key: file}
+	again2, _ := s.Reconnect(ctx, back)
+	c.want("taken over", []any{again2.Outcome, again2.Open.Rights, again2.Open.Epoch, string(again2.Open.Private), len(again2.Ranges)},
+		[]any{lock.Granted, res.Rights, res.Epoch, "fh", 1})
 	f := c.List(lock.Filter{}).Files[0]
 	c.want("path", f.Path, "dir/file")
-	c.want("opens", []any{len(f.Opens), f.Opens[0].Owner, f.Opens[0].Disconnected, f.Opens[0].Durable}, []any{1, back.Owner, false, true})
-	c.want("ranges", []any{len(f.Ranges), f.Ranges[0].Owner, f.Ranges[0].Offset}, []any{1, back.Owner, 10})
-	back.Open = 91
-	got, _ = s.Open(ctx, back)
-	c.want("a second time", got.Outcome, lock.Stale)
-	_, err = s.Close(ctx, lock.CloseRequest{Open: 90})
+	c.want("opens", []any{len(f.Opens), f.Opens[0].Owner, f.Opens[0].Disconnected, f.Opens[0].Durable}, []any{1, owner, false, true})
+	c.want("ranges", []any{len(f.Ranges), f.Ranges[0].Owner, f.Ranges[0].Offset}, []any{1, owner, 10})
+	again2, _ = s.Reconnect(ctx, back)
+	c.want("a second time", again2.Outcome, lock.Stale)
+	_, err = s.Close(ctx, lock.CloseRequest{Open: 4})
 	c.want("close", err, nil)
 	c.crash()
 	e := d.boot(t, lockmgr.Config{})
@@ -286,7 +286,11 @@ func TestClocks(t *testing.T) {
 		nfs.Done(ctx, 1, false)
 		out, _ := s.Acknowledge(ctx, lock.Ack{Client: me.Client.GUID, LeaseKey: lock.GUID{2}, Keep: lock.R | lock.H})
 		a.want("late", out, lock.Late)
-		s.Close(ctx, lock.CloseRequest{Open: 4, Keep: true})
+		end, _ := s.Close(ctx, lock.CloseRequest{Open: 4, Keep: true})
+		a.want("who caches no handle is not kept", end.Kept, false)
+		s.Open(ctx, ask)
+		end, _ = s.Close(ctx, lock.CloseRequest{Open: 4, Keep: true})
+		a.want("who does is", end.Kept, true)
 		time.Sleep(59 * time.Second)
 		a.want("waits for its client", len(a.List(lock.Filter{}).Files), 1)
 		time.Sleep(2 * time.Second)

@@ -77,7 +77,7 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	case !r.Reclaim:
 		res = f.t.Open(id, lock.ID{Seat: s.n, N: r.Ticket}, &r)
 	case s.isMustered():
-		res = f.t.Reconnect(id, &r)
+		res.Outcome = lock.Stale // it had its turn
 	default:
 		res = f.t.Present(id, &r, m.late())
 	}
@@ -95,10 +95,15 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 		limit = m.limit(&f.t, r.Owner.Client, askOpen)
 	}
 	path := cmp.Or(r.Path, f.t.Path)
+	gone := unlinked(&f.t)
 	if err := m.leave(ctx, f); err != nil && res.Outcome == lock.Granted {
 		m.refuse(r.Key, err, func(t *lock.Table) { t.Close(id, false) })
 		s.forget(s.opens, r.Open)
 		res = lock.OpenResult{Outcome: lock.Failed}
+	}
+	// What a disconnected open was to delete is gone before anybody has it open anew.
+	if gone && m.cfg.Unlink != nil {
+		m.cfg.Unlink(r.Key, path)
 	}
 	m.metrics.ruled(s.door, askOpen, res.Outcome)
 	if counts(res.Outcome) {
@@ -135,9 +140,13 @@ func (s *Seat) Close(ctx context.Context, r lock.CloseRequest) (lock.CloseResult
 		return lock.CloseResult{Outcome: lock.Stale}, nil
 	}
 	f := s.m.file(k)
+	client := f.t.Client(lock.ID{Seat: s.n, N: r.Open})
 	res := f.t.Close(lock.ID{Seat: s.n, N: r.Open}, r.Keep)
 	if err := s.m.leave(ctx, f); err != nil {
 		s.m.log.Error("lock database refuses", "file", k, "err", err)
+	}
+	if !r.Dir.IsZero() && s.m.knows(r.Dir) {
+		s.m.later(r.Dir, func(t *lock.Table) { t.ChangedBelow(client.GUID, r.ParentKey) })
 	}
 	return res, nil
 }

@@ -80,7 +80,7 @@ func (x TreePacket_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TreePacket_Kind.Descriptor instead.
 func (TreePacket_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{49, 0}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{51, 0}
 }
 
 type Empty struct {
@@ -822,6 +822,8 @@ type OpenResult struct {
 	Epoch         uint32                 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Breaking      bool                   `protobuf:"varint,4,opt,name=breaking,proto3" json:"breaking,omitempty"`
 	Holder        *Holder                `protobuf:"bytes,5,opt,name=holder,proto3" json:"holder,omitempty"`
+	Kind          uint32                 `protobuf:"varint,6,opt,name=kind,proto3" json:"kind,omitempty"`
+	Durable       bool                   `protobuf:"varint,7,opt,name=durable,proto3" json:"durable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -891,17 +893,201 @@ func (x *OpenResult) GetHolder() *Holder {
 	return nil
 }
 
+func (x *OpenResult) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *OpenResult) GetDurable() bool {
+	if x != nil {
+		return x.Durable
+	}
+	return false
+}
+
+type ReconnectRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Open          uint64                 `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
+	Owner         *Owner                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	User          []byte                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	V2            bool                   `protobuf:"varint,4,opt,name=v2,proto3" json:"v2,omitempty"`
+	CreateGuid    []byte                 `protobuf:"bytes,5,opt,name=create_guid,json=createGuid,proto3" json:"create_guid,omitempty"`
+	Lease         bool                   `protobuf:"varint,6,opt,name=lease,proto3" json:"lease,omitempty"`
+	LeaseKey      []byte                 `protobuf:"bytes,7,opt,name=lease_key,json=leaseKey,proto3" json:"lease_key,omitempty"`
+	Key           *Key                   `protobuf:"bytes,8,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconnectRequest) Reset() {
+	*x = ReconnectRequest{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconnectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconnectRequest) ProtoMessage() {}
+
+func (x *ReconnectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconnectRequest.ProtoReflect.Descriptor instead.
+func (*ReconnectRequest) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReconnectRequest) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *ReconnectRequest) GetOwner() *Owner {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *ReconnectRequest) GetUser() []byte {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *ReconnectRequest) GetV2() bool {
+	if x != nil {
+		return x.V2
+	}
+	return false
+}
+
+func (x *ReconnectRequest) GetCreateGuid() []byte {
+	if x != nil {
+		return x.CreateGuid
+	}
+	return nil
+}
+
+func (x *ReconnectRequest) GetLease() bool {
+	if x != nil {
+		return x.Lease
+	}
+	return false
+}
+
+func (x *ReconnectRequest) GetLeaseKey() []byte {
+	if x != nil {
+		return x.LeaseKey
+	}
+	return nil
+}
+
+func (x *ReconnectRequest) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type ReconnectResult struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       uint32                 `protobuf:"varint,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Open          *OpenRequest           `protobuf:"bytes,2,opt,name=open,proto3" json:"open,omitempty"`
+	Breaking      bool                   `protobuf:"varint,3,opt,name=breaking,proto3" json:"breaking,omitempty"`
+	Ranges        []*LockRequest         `protobuf:"bytes,4,rep,name=ranges,proto3" json:"ranges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconnectResult) Reset() {
+	*x = ReconnectResult{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconnectResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconnectResult) ProtoMessage() {}
+
+func (x *ReconnectResult) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconnectResult.ProtoReflect.Descriptor instead.
+func (*ReconnectResult) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReconnectResult) GetOutcome() uint32 {
+	if x != nil {
+		return x.Outcome
+	}
+	return 0
+}
+
+func (x *ReconnectResult) GetOpen() *OpenRequest {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+func (x *ReconnectResult) GetBreaking() bool {
+	if x != nil {
+		return x.Breaking
+	}
+	return false
+}
+
+func (x *ReconnectResult) GetRanges() []*LockRequest {
+	if x != nil {
+		return x.Ranges
+	}
+	return nil
+}
+
 type CloseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Open          uint64                 `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
 	Keep          bool                   `protobuf:"varint,2,opt,name=keep,proto3" json:"keep,omitempty"`
+	Dir           *Key                   `protobuf:"bytes,3,opt,name=dir,proto3" json:"dir,omitempty"`
+	ParentKey     []byte                 `protobuf:"bytes,4,opt,name=parent_key,json=parentKey,proto3" json:"parent_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1099,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[10]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1112,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{10}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CloseRequest) GetOpen() uint64 {
@@ -943,17 +1129,32 @@ func (x *CloseRequest) GetKeep() bool {
 	return false
 }
 
+func (x *CloseRequest) GetDir() *Key {
+	if x != nil {
+		return x.Dir
+	}
+	return nil
+}
+
+func (x *CloseRequest) GetParentKey() []byte {
+	if x != nil {
+		return x.ParentKey
+	}
+	return nil
+}
+
 type CloseResult struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       uint32                 `protobuf:"varint,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	Delete        bool                   `protobuf:"varint,2,opt,name=delete,proto3" json:"delete,omitempty"`
+	Kept          bool                   `protobuf:"varint,3,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CloseResult) Reset() {
 	*x = CloseResult{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1166,7 @@ func (x *CloseResult) String() string {
 func (*CloseResult) ProtoMessage() {}
 
 func (x *CloseResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[11]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1179,7 @@ func (x *CloseResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResult.ProtoReflect.Descriptor instead.
 func (*CloseResult) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{11}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CloseResult) GetOutcome() uint32 {
@@ -991,6 +1192,13 @@ func (x *CloseResult) GetOutcome() uint32 {
 func (x *CloseResult) GetDelete() bool {
 	if x != nil {
 		return x.Delete
+	}
+	return false
+}
+
+func (x *CloseResult) GetKept() bool {
+	if x != nil {
+		return x.Kept
 	}
 	return false
 }
@@ -1013,7 +1221,7 @@ type AccessRequest struct {
 
 func (x *AccessRequest) Reset() {
 	*x = AccessRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1233,7 @@ func (x *AccessRequest) String() string {
 func (*AccessRequest) ProtoMessage() {}
 
 func (x *AccessRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[12]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1246,7 @@ func (x *AccessRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessRequest.ProtoReflect.Descriptor instead.
 func (*AccessRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{12}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AccessRequest) GetId() uint64 {
@@ -1121,7 +1329,7 @@ type DoneRequest struct {
 
 func (x *DoneRequest) Reset() {
 	*x = DoneRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1341,7 @@ func (x *DoneRequest) String() string {
 func (*DoneRequest) ProtoMessage() {}
 
 func (x *DoneRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[13]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1354,7 @@ func (x *DoneRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoneRequest.ProtoReflect.Descriptor instead.
 func (*DoneRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{13}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DoneRequest) GetId() uint64 {
@@ -1187,7 +1395,7 @@ type LockRequest struct {
 
 func (x *LockRequest) Reset() {
 	*x = LockRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1407,7 @@ func (x *LockRequest) String() string {
 func (*LockRequest) ProtoMessage() {}
 
 func (x *LockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[14]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1420,7 @@ func (x *LockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
 func (*LockRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{14}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LockRequest) GetTicket() uint64 {
@@ -1337,7 +1545,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1557,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[15]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1570,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{15}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Result) GetOutcome() uint32 {
@@ -1388,7 +1596,7 @@ type Ticket struct {
 
 func (x *Ticket) Reset() {
 	*x = Ticket{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1608,7 @@ func (x *Ticket) String() string {
 func (*Ticket) ProtoMessage() {}
 
 func (x *Ticket) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[16]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1621,7 @@ func (x *Ticket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ticket.ProtoReflect.Descriptor instead.
 func (*Ticket) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{16}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Ticket) GetTicket() uint64 {
@@ -1432,7 +1640,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1652,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[17]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1665,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{17}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Verdict) GetOutcome() uint32 {
@@ -1479,7 +1687,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1699,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[18]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1712,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{18}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Ack) GetClient() []byte {
@@ -1545,7 +1753,7 @@ type DispositionRequest struct {
 
 func (x *DispositionRequest) Reset() {
 	*x = DispositionRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1765,7 @@ func (x *DispositionRequest) String() string {
 func (*DispositionRequest) ProtoMessage() {}
 
 func (x *DispositionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[19]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1778,7 @@ func (x *DispositionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DispositionRequest.ProtoReflect.Descriptor instead.
 func (*DispositionRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{19}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DispositionRequest) GetOpen() uint64 {
@@ -1596,7 +1804,7 @@ type EventBatch struct {
 
 func (x *EventBatch) Reset() {
 	*x = EventBatch{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1816,7 @@ func (x *EventBatch) String() string {
 func (*EventBatch) ProtoMessage() {}
 
 func (x *EventBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[20]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1829,7 @@ func (x *EventBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
 func (*EventBatch) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{20}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EventBatch) GetEvents() []*Event {
@@ -1647,7 +1855,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1867,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[21]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1880,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{21}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Event) GetWhat() isEvent_What {
@@ -1769,13 +1977,15 @@ type Answer struct {
 	Epoch         uint32                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Breaking      bool                   `protobuf:"varint,5,opt,name=breaking,proto3" json:"breaking,omitempty"`
 	Holder        *Holder                `protobuf:"bytes,6,opt,name=holder,proto3" json:"holder,omitempty"`
+	Kind          uint32                 `protobuf:"varint,7,opt,name=kind,proto3" json:"kind,omitempty"`
+	Durable       bool                   `protobuf:"varint,8,opt,name=durable,proto3" json:"durable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1997,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[22]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2010,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{22}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Answer) GetTicket() uint64 {
@@ -1845,6 +2055,20 @@ func (x *Answer) GetHolder() *Holder {
 	return nil
 }
 
+func (x *Answer) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Answer) GetDurable() bool {
+	if x != nil {
+		return x.Durable
+	}
+	return false
+}
+
 type Break struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *Key                   `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1862,7 +2086,7 @@ type Break struct {
 
 func (x *Break) Reset() {
 	*x = Break{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2098,7 @@ func (x *Break) String() string {
 func (*Break) ProtoMessage() {}
 
 func (x *Break) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[23]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2111,7 @@ func (x *Break) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Break.ProtoReflect.Descriptor instead.
 func (*Break) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{23}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Break) GetKey() *Key {
@@ -1968,7 +2192,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2204,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[24]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2217,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{24}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Change) GetKey() *Key {
@@ -2056,7 +2280,7 @@ type Watch struct {
 
 func (x *Watch) Reset() {
 	*x = Watch{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2068,7 +2292,7 @@ func (x *Watch) String() string {
 func (*Watch) ProtoMessage() {}
 
 func (x *Watch) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[25]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2081,7 +2305,7 @@ func (x *Watch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watch.ProtoReflect.Descriptor instead.
 func (*Watch) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{25}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Watch) GetHost() []byte {
@@ -2121,7 +2345,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2357,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[26]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2370,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{26}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Gone) GetKey() *Key {
@@ -2221,7 +2445,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2457,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[27]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2470,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{27}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Filter) GetPath() []byte {
@@ -2309,7 +2533,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2545,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[28]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2558,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{28}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Snapshot) GetFiles() []*FileState {
@@ -2373,7 +2597,7 @@ type FileState struct {
 
 func (x *FileState) Reset() {
 	*x = FileState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2609,7 @@ func (x *FileState) String() string {
 func (*FileState) ProtoMessage() {}
 
 func (x *FileState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2622,7 @@ func (x *FileState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileState.ProtoReflect.Descriptor instead.
 func (*FileState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FileState) GetKey() *Key {
@@ -2467,7 +2691,7 @@ type OpenState struct {
 
 func (x *OpenState) Reset() {
 	*x = OpenState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2703,7 @@ func (x *OpenState) String() string {
 func (*OpenState) ProtoMessage() {}
 
 func (x *OpenState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2716,7 @@ func (x *OpenState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenState.ProtoReflect.Descriptor instead.
 func (*OpenState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OpenState) GetOpen() uint64 {
@@ -2575,7 +2799,7 @@ type RangeState struct {
 
 func (x *RangeState) Reset() {
 	*x = RangeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2811,7 @@ func (x *RangeState) String() string {
 func (*RangeState) ProtoMessage() {}
 
 func (x *RangeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2824,7 @@ func (x *RangeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RangeState.ProtoReflect.Descriptor instead.
 func (*RangeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RangeState) GetOwner() *Owner {
@@ -2684,7 +2908,7 @@ type LeaseState struct {
 
 func (x *LeaseState) Reset() {
 	*x = LeaseState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2920,7 @@ func (x *LeaseState) String() string {
 func (*LeaseState) ProtoMessage() {}
 
 func (x *LeaseState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2933,7 @@ func (x *LeaseState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseState.ProtoReflect.Descriptor instead.
 func (*LeaseState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaseState) GetClient() []byte {
@@ -2797,7 +3021,7 @@ type WaiterState struct {
 
 func (x *WaiterState) Reset() {
 	*x = WaiterState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +3033,7 @@ func (x *WaiterState) String() string {
 func (*WaiterState) ProtoMessage() {}
 
 func (x *WaiterState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +3046,7 @@ func (x *WaiterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaiterState.ProtoReflect.Descriptor instead.
 func (*WaiterState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WaiterState) GetTicket() uint64 {
@@ -2885,7 +3109,7 @@ type BreakRequest struct {
 
 func (x *BreakRequest) Reset() {
 	*x = BreakRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3121,7 @@ func (x *BreakRequest) String() string {
 func (*BreakRequest) ProtoMessage() {}
 
 func (x *BreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3134,7 @@ func (x *BreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakRequest.ProtoReflect.Descriptor instead.
 func (*BreakRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BreakRequest) GetFilter() *Filter {
@@ -2936,7 +3160,7 @@ type ForgetReply struct {
 
 func (x *ForgetReply) Reset() {
 	*x = ForgetReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3172,7 @@ func (x *ForgetReply) String() string {
 func (*ForgetReply) ProtoMessage() {}
 
 func (x *ForgetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3185,7 @@ func (x *ForgetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetReply.ProtoReflect.Descriptor instead.
 func (*ForgetReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ForgetReply) GetHeld() uint64 {
@@ -2980,7 +3204,7 @@ type DenialList struct {
 
 func (x *DenialList) Reset() {
 	*x = DenialList{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3216,7 @@ func (x *DenialList) String() string {
 func (*DenialList) ProtoMessage() {}
 
 func (x *DenialList) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +3229,7 @@ func (x *DenialList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialList.ProtoReflect.Descriptor instead.
 func (*DenialList) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DenialList) GetDenials() []*Denial {
@@ -3034,7 +3258,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3270,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3283,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Denial) GetAt() int64 {
@@ -3148,7 +3372,7 @@ type Doors struct {
 
 func (x *Doors) Reset() {
 	*x = Doors{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3160,7 +3384,7 @@ func (x *Doors) String() string {
 func (*Doors) ProtoMessage() {}
 
 func (x *Doors) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3173,7 +3397,7 @@ func (x *Doors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doors.ProtoReflect.Descriptor instead.
 func (*Doors) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Doors) GetDoors() map[string]string {
@@ -3199,7 +3423,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3211,7 +3435,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3224,7 +3448,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Session) GetId() uint64 {
@@ -3293,7 +3517,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3529,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3542,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SessionRequest) GetSession() *Session {
@@ -3344,7 +3568,7 @@ type SessionList struct {
 
 func (x *SessionList) Reset() {
 	*x = SessionList{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3356,7 +3580,7 @@ func (x *SessionList) String() string {
 func (*SessionList) ProtoMessage() {}
 
 func (x *SessionList) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3369,7 +3593,7 @@ func (x *SessionList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionList.ProtoReflect.Descriptor instead.
 func (*SessionList) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SessionList) GetSessions() []*Session {
@@ -3389,7 +3613,7 @@ type NSMState struct {
 
 func (x *NSMState) Reset() {
 	*x = NSMState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3401,7 +3625,7 @@ func (x *NSMState) String() string {
 func (*NSMState) ProtoMessage() {}
 
 func (x *NSMState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3414,7 +3638,7 @@ func (x *NSMState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NSMState.ProtoReflect.Descriptor instead.
 func (*NSMState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *NSMState) GetState() int32 {
@@ -3442,7 +3666,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3454,7 +3678,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3467,7 +3691,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Host) GetName() []byte {
@@ -3502,7 +3726,7 @@ type NotifiedRequest struct {
 
 func (x *NotifiedRequest) Reset() {
 	*x = NotifiedRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3738,7 @@ func (x *NotifiedRequest) String() string {
 func (*NotifiedRequest) ProtoMessage() {}
 
 func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3751,7 @@ func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedRequest.ProtoReflect.Descriptor instead.
 func (*NotifiedRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{44}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *NotifiedRequest) GetName() []byte {
@@ -3560,7 +3784,7 @@ type NotifiedReply struct {
 
 func (x *NotifiedReply) Reset() {
 	*x = NotifiedReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3572,7 +3796,7 @@ func (x *NotifiedReply) String() string {
 func (*NotifiedReply) ProtoMessage() {}
 
 func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3585,7 +3809,7 @@ func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedReply.ProtoReflect.Descriptor instead.
 func (*NotifiedReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{45}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NotifiedReply) GetFreed() bool {
@@ -3609,7 +3833,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3621,7 +3845,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3634,7 +3858,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{46}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StatusReply) GetVersion() string {
@@ -3691,7 +3915,7 @@ type Daemon struct {
 
 func (x *Daemon) Reset() {
 	*x = Daemon{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +3927,7 @@ func (x *Daemon) String() string {
 func (*Daemon) ProtoMessage() {}
 
 func (x *Daemon) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +3940,7 @@ func (x *Daemon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Daemon.ProtoReflect.Descriptor instead.
 func (*Daemon) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{47}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Daemon) GetName() string {
@@ -3758,7 +3982,7 @@ type TreeState struct {
 
 func (x *TreeState) Reset() {
 	*x = TreeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +3994,7 @@ func (x *TreeState) String() string {
 func (*TreeState) ProtoMessage() {}
 
 func (x *TreeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +4007,7 @@ func (x *TreeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeState.ProtoReflect.Descriptor instead.
 func (*TreeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TreeState) GetName() []byte {
@@ -3821,7 +4045,7 @@ type TreePacket struct {
 
 func (x *TreePacket) Reset() {
 	*x = TreePacket{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3833,7 +4057,7 @@ func (x *TreePacket) String() string {
 func (*TreePacket) ProtoMessage() {}
 
 func (x *TreePacket) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3846,7 +4070,7 @@ func (x *TreePacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreePacket.ProtoReflect.Descriptor instead.
 func (*TreePacket) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{49}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TreePacket) GetVersion() uint32 {
@@ -3952,20 +4176,41 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x04path\x18\x13 \x01(\fR\x04path\x12\x12\n" +
 	"\x04user\x18\x14 \x01(\fR\x04user\x12\x18\n" +
 	"\areclaim\x18\x15 \x01(\bR\areclaim\x12#\n" +
-	"\x02by\x18\x16 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\"\x9d\x01\n" +
+	"\x02by\x18\x16 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\"\xcb\x01\n" +
 	"\n" +
 	"OpenResult\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06rights\x18\x02 \x01(\rR\x06rights\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\rR\x05epoch\x12\x1a\n" +
 	"\bbreaking\x18\x04 \x01(\bR\bbreaking\x12+\n" +
-	"\x06holder\x18\x05 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\"6\n" +
+	"\x06holder\x18\x05 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\x12\x12\n" +
+	"\x04kind\x18\x06 \x01(\rR\x04kind\x12\x18\n" +
+	"\adurable\x18\a \x01(\bR\adurable\"\xec\x01\n" +
+	"\x10ReconnectRequest\x12\x12\n" +
+	"\x04open\x18\x01 \x01(\x04R\x04open\x12(\n" +
+	"\x05owner\x18\x02 \x01(\v2\x12.dittofs.ipc.OwnerR\x05owner\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\fR\x04user\x12\x0e\n" +
+	"\x02v2\x18\x04 \x01(\bR\x02v2\x12\x1f\n" +
+	"\vcreate_guid\x18\x05 \x01(\fR\n" +
+	"createGuid\x12\x14\n" +
+	"\x05lease\x18\x06 \x01(\bR\x05lease\x12\x1b\n" +
+	"\tlease_key\x18\a \x01(\fR\bleaseKey\x12\"\n" +
+	"\x03key\x18\b \x01(\v2\x10.dittofs.ipc.KeyR\x03key\"\xa7\x01\n" +
+	"\x0fReconnectResult\x12\x18\n" +
+	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12,\n" +
+	"\x04open\x18\x02 \x01(\v2\x18.dittofs.ipc.OpenRequestR\x04open\x12\x1a\n" +
+	"\bbreaking\x18\x03 \x01(\bR\bbreaking\x120\n" +
+	"\x06ranges\x18\x04 \x03(\v2\x18.dittofs.ipc.LockRequestR\x06ranges\"y\n" +
 	"\fCloseRequest\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\x04R\x04open\x12\x12\n" +
-	"\x04keep\x18\x02 \x01(\bR\x04keep\"?\n" +
+	"\x04keep\x18\x02 \x01(\bR\x04keep\x12\"\n" +
+	"\x03dir\x18\x03 \x01(\v2\x10.dittofs.ipc.KeyR\x03dir\x12\x1d\n" +
+	"\n" +
+	"parent_key\x18\x04 \x01(\fR\tparentKey\"S\n" +
 	"\vCloseResult\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12\x16\n" +
-	"\x06delete\x18\x02 \x01(\bR\x06delete\"\x88\x02\n" +
+	"\x06delete\x18\x02 \x01(\bR\x06delete\x12\x12\n" +
+	"\x04kept\x18\x03 \x01(\bR\x04kept\"\x88\x02\n" +
 	"\rAccessRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06ticket\x18\x02 \x01(\x04R\x06ticket\x12\"\n" +
@@ -4024,14 +4269,16 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x06change\x18\x03 \x01(\v2\x13.dittofs.ipc.ChangeH\x00R\x06change\x12*\n" +
 	"\x05watch\x18\x04 \x01(\v2\x12.dittofs.ipc.WatchH\x00R\x05watch\x12'\n" +
 	"\x04gone\x18\x05 \x01(\v2\x11.dittofs.ipc.GoneH\x00R\x04goneB\x06\n" +
-	"\x04what\"\xb1\x01\n" +
+	"\x04what\"\xdf\x01\n" +
 	"\x06Answer\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\rR\aoutcome\x12\x16\n" +
 	"\x06rights\x18\x03 \x01(\rR\x06rights\x12\x14\n" +
 	"\x05epoch\x18\x04 \x01(\rR\x05epoch\x12\x1a\n" +
 	"\bbreaking\x18\x05 \x01(\bR\bbreaking\x12+\n" +
-	"\x06holder\x18\x06 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\"\xe5\x01\n" +
+	"\x06holder\x18\x06 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\x12\x12\n" +
+	"\x04kind\x18\a \x01(\rR\x04kind\x12\x18\n" +
+	"\adurable\x18\b \x01(\bR\adurable\"\xe5\x01\n" +
 	"\x05Break\x12\"\n" +
 	"\x03key\x18\x01 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\fR\x06client\x12\x1b\n" +
@@ -4212,12 +4459,14 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\bACCEPTED\x10\x02\x12\v\n" +
 	"\aREFUSED\x10\x03\x12\b\n" +
 	"\x04TAKE\x10\x04\x12\t\n" +
-	"\x05TREES\x10\x052\xba\t\n" +
+	"\x05TREES\x10\x052\x84\n" +
+	"\n" +
 	"\aCounter\x12;\n" +
 	"\x05Hello\x12\x19.dittofs.ipc.HelloRequest\x1a\x17.dittofs.ipc.HelloReply\x127\n" +
 	"\x06Events\x12\x12.dittofs.ipc.Empty\x1a\x17.dittofs.ipc.EventBatch0\x01\x122\n" +
 	"\bMustered\x12\x12.dittofs.ipc.Empty\x1a\x12.dittofs.ipc.Empty\x129\n" +
-	"\x04Open\x12\x18.dittofs.ipc.OpenRequest\x1a\x17.dittofs.ipc.OpenResult\x12<\n" +
+	"\x04Open\x12\x18.dittofs.ipc.OpenRequest\x1a\x17.dittofs.ipc.OpenResult\x12H\n" +
+	"\tReconnect\x12\x1d.dittofs.ipc.ReconnectRequest\x1a\x1c.dittofs.ipc.ReconnectResult\x12<\n" +
 	"\x05Close\x12\x19.dittofs.ipc.CloseRequest\x1a\x18.dittofs.ipc.CloseResult\x129\n" +
 	"\x06Access\x12\x1a.dittofs.ipc.AccessRequest\x1a\x13.dittofs.ipc.Result\x124\n" +
 	"\x04Done\x12\x18.dittofs.ipc.DoneRequest\x1a\x12.dittofs.ipc.Empty\x125\n" +
@@ -4259,7 +4508,7 @@ func file_gateway_ipc_lock_proto_rawDescGZIP() []byte {
 }
 
 var file_gateway_ipc_lock_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_gateway_ipc_lock_proto_goTypes = []any{
 	(TreePacket_Kind)(0),       // 0: dittofs.ipc.TreePacket.Kind
 	(*Empty)(nil),              // 1: dittofs.ipc.Empty
@@ -4272,48 +4521,50 @@ var file_gateway_ipc_lock_proto_goTypes = []any{
 	(*Holder)(nil),             // 8: dittofs.ipc.Holder
 	(*OpenRequest)(nil),        // 9: dittofs.ipc.OpenRequest
 	(*OpenResult)(nil),         // 10: dittofs.ipc.OpenResult
-	(*CloseRequest)(nil),       // 11: dittofs.ipc.CloseRequest
-	(*CloseResult)(nil),        // 12: dittofs.ipc.CloseResult
-	(*AccessRequest)(nil),      // 13: dittofs.ipc.AccessRequest
-	(*DoneRequest)(nil),        // 14: dittofs.ipc.DoneRequest
-	(*LockRequest)(nil),        // 15: dittofs.ipc.LockRequest
-	(*Result)(nil),             // 16: dittofs.ipc.Result
-	(*Ticket)(nil),             // 17: dittofs.ipc.Ticket
-	(*Verdict)(nil),            // 18: dittofs.ipc.Verdict
-	(*Ack)(nil),                // 19: dittofs.ipc.Ack
-	(*DispositionRequest)(nil), // 20: dittofs.ipc.DispositionRequest
-	(*EventBatch)(nil),         // 21: dittofs.ipc.EventBatch
-	(*Event)(nil),              // 22: dittofs.ipc.Event
-	(*Answer)(nil),             // 23: dittofs.ipc.Answer
-	(*Break)(nil),              // 24: dittofs.ipc.Break
-	(*Change)(nil),             // 25: dittofs.ipc.Change
-	(*Watch)(nil),              // 26: dittofs.ipc.Watch
-	(*Gone)(nil),               // 27: dittofs.ipc.Gone
-	(*Filter)(nil),             // 28: dittofs.ipc.Filter
-	(*Snapshot)(nil),           // 29: dittofs.ipc.Snapshot
-	(*FileState)(nil),          // 30: dittofs.ipc.FileState
-	(*OpenState)(nil),          // 31: dittofs.ipc.OpenState
-	(*RangeState)(nil),         // 32: dittofs.ipc.RangeState
-	(*LeaseState)(nil),         // 33: dittofs.ipc.LeaseState
-	(*WaiterState)(nil),        // 34: dittofs.ipc.WaiterState
-	(*BreakRequest)(nil),       // 35: dittofs.ipc.BreakRequest
-	(*ForgetReply)(nil),        // 36: dittofs.ipc.ForgetReply
-	(*DenialList)(nil),         // 37: dittofs.ipc.DenialList
-	(*Denial)(nil),             // 38: dittofs.ipc.Denial
-	(*Doors)(nil),              // 39: dittofs.ipc.Doors
-	(*Session)(nil),            // 40: dittofs.ipc.Session
-	(*SessionRequest)(nil),     // 41: dittofs.ipc.SessionRequest
-	(*SessionList)(nil),        // 42: dittofs.ipc.SessionList
-	(*NSMState)(nil),           // 43: dittofs.ipc.NSMState
-	(*Host)(nil),               // 44: dittofs.ipc.Host
-	(*NotifiedRequest)(nil),    // 45: dittofs.ipc.NotifiedRequest
-	(*NotifiedReply)(nil),      // 46: dittofs.ipc.NotifiedReply
-	(*StatusReply)(nil),        // 47: dittofs.ipc.StatusReply
-	(*Daemon)(nil),             // 48: dittofs.ipc.Daemon
-	(*TreeState)(nil),          // 49: dittofs.ipc.TreeState
-	(*TreePacket)(nil),         // 50: dittofs.ipc.TreePacket
-	nil,                        // 51: dittofs.ipc.Doors.DoorsEntry
-	nil,                        // 52: dittofs.ipc.Daemon.DoorsEntry
+	(*ReconnectRequest)(nil),   // 11: dittofs.ipc.ReconnectRequest
+	(*ReconnectResult)(nil),    // 12: dittofs.ipc.ReconnectResult
+	(*CloseRequest)(nil),       // 13: dittofs.ipc.CloseRequest
+	(*CloseResult)(nil),        // 14: dittofs.ipc.CloseResult
+	(*AccessRequest)(nil),      // 15: dittofs.ipc.AccessRequest
+	(*DoneRequest)(nil),        // 16: dittofs.ipc.DoneRequest
+	(*LockRequest)(nil),        // 17: dittofs.ipc.LockRequest
+	(*Result)(nil),             // 18: dittofs.ipc.Result
+	(*Ticket)(nil),             // 19: dittofs.ipc.Ticket
+	(*Verdict)(nil),            // 20: dittofs.ipc.Verdict
+	(*Ack)(nil),                // 21: dittofs.ipc.Ack
+	(*DispositionRequest)(nil), // 22: dittofs.ipc.DispositionRequest
+	(*EventBatch)(nil),         // 23: dittofs.ipc.EventBatch
+	(*Event)(nil),              // 24: dittofs.ipc.Event
+	(*Answer)(nil),             // 25: dittofs.ipc.Answer
+	(*Break)(nil),              // 26: dittofs.ipc.Break
+	(*Change)(nil),             // 27: dittofs.ipc.Change
+	(*Watch)(nil),              // 28: dittofs.ipc.Watch
+	(*Gone)(nil),               // 29: dittofs.ipc.Gone
+	(*Filter)(nil),             // 30: dittofs.ipc.Filter
+	(*Snapshot)(nil),           // 31: dittofs.ipc.Snapshot
+	(*FileState)(nil),          // 32: dittofs.ipc.FileState
+	(*OpenState)(nil),          // 33: dittofs.ipc.OpenState
+	(*RangeState)(nil),         // 34: dittofs.ipc.RangeState
+	(*LeaseState)(nil),         // 35: dittofs.ipc.LeaseState
+	(*WaiterState)(nil),        // 36: dittofs.ipc.WaiterState
+	(*BreakRequest)(nil),       // 37: dittofs.ipc.BreakRequest
+	(*ForgetReply)(nil),        // 38: dittofs.ipc.ForgetReply
+	(*DenialList)(nil),         // 39: dittofs.ipc.DenialList
+	(*Denial)(nil),             // 40: dittofs.ipc.Denial
+	(*Doors)(nil),              // 41: dittofs.ipc.Doors
+	(*Session)(nil),            // 42: dittofs.ipc.Session
+	(*SessionRequest)(nil),     // 43: dittofs.ipc.SessionRequest
+	(*SessionList)(nil),        // 44: dittofs.ipc.SessionList
+	(*NSMState)(nil),           // 45: dittofs.ipc.NSMState
+	(*Host)(nil),               // 46: dittofs.ipc.Host
+	(*NotifiedRequest)(nil),    // 47: dittofs.ipc.NotifiedRequest
+	(*NotifiedReply)(nil),      // 48: dittofs.ipc.NotifiedReply
+	(*StatusReply)(nil),        // 49: dittofs.ipc.StatusReply
+	(*Daemon)(nil),             // 50: dittofs.ipc.Daemon
+	(*TreeState)(nil),          // 51: dittofs.ipc.TreeState
+	(*TreePacket)(nil),         // 52: dittofs.ipc.TreePacket
+	nil,                        // 53: dittofs.ipc.Doors.DoorsEntry
+	nil,                        // 54: dittofs.ipc.Daemon.DoorsEntry
 }
 var file_gateway_ipc_lock_proto_depIdxs = []int32{
 	6,  // 0: dittofs.ipc.Owner.client:type_name -> dittofs.ipc.Client
@@ -4322,112 +4573,119 @@ var file_gateway_ipc_lock_proto_depIdxs = []int32{
 	7,  // 3: dittofs.ipc.OpenRequest.owner:type_name -> dittofs.ipc.Owner
 	4,  // 4: dittofs.ipc.OpenRequest.by:type_name -> dittofs.ipc.Caller
 	8,  // 5: dittofs.ipc.OpenResult.holder:type_name -> dittofs.ipc.Holder
-	5,  // 6: dittofs.ipc.AccessRequest.key:type_name -> dittofs.ipc.Key
-	7,  // 7: dittofs.ipc.AccessRequest.owner:type_name -> dittofs.ipc.Owner
-	5,  // 8: dittofs.ipc.LockRequest.key:type_name -> dittofs.ipc.Key
-	7,  // 9: dittofs.ipc.LockRequest.owner:type_name -> dittofs.ipc.Owner
-	4,  // 10: dittofs.ipc.LockRequest.by:type_name -> dittofs.ipc.Caller
-	8,  // 11: dittofs.ipc.Result.holder:type_name -> dittofs.ipc.Holder
-	22, // 12: dittofs.ipc.EventBatch.events:type_name -> dittofs.ipc.Event
-	23, // 13: dittofs.ipc.Event.answer:type_name -> dittofs.ipc.Answer
-	24, // 14: dittofs.ipc.Event.break:type_name -> dittofs.ipc.Break
-	25, // 15: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
-	26, // 16: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
-	27, // 17: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
-	8,  // 18: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
-	5,  // 19: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
-	5,  // 20: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
-	5,  // 21: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
-	5,  // 22: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
-	7,  // 23: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
-	5,  // 24: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
-	30, // 25: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
-	5,  // 26: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
-	31, // 27: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
-	32, // 28: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
-	33, // 29: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
-	34, // 30: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
-	7,  // 31: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 32: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 33: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 34: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
-	28, // 35: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
-	38, // 36: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
-	5,  // 37: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
-	7,  // 38: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
-	8,  // 39: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
-	51, // 40: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
-	40, // 41: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
-	40, // 42: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
-	44, // 43: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
-	48, // 44: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
-	49, // 45: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
-	52, // 46: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
-	0,  // 47: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
-	49, // 48: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
-	2,  // 49: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
-	1,  // 50: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
-	1,  // 51: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
-	9,  // 52: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
-	11, // 53: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
-	13, // 54: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
-	14, // 55: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
-	15, // 56: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
-	15, // 57: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
-	15, // 58: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
-	17, // 59: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
-	15, // 60: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
-	19, // 61: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
-	20, // 62: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
-	6,  // 63: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
-	25, // 64: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
-	28, // 65: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
-	39, // 66: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
-	41, // 67: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
-	1,  // 68: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
-	45, // 69: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
-	1,  // 70: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
-	28, // 71: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
-	1,  // 72: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
-	1,  // 73: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
-	35, // 74: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
-	28, // 75: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
-	1,  // 76: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
-	6,  // 77: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
-	3,  // 78: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
-	21, // 79: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
-	1,  // 80: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
-	10, // 81: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
-	12, // 82: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
-	16, // 83: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
-	1,  // 84: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
-	16, // 85: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
-	16, // 86: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
-	16, // 87: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
-	18, // 88: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
-	18, // 89: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
-	18, // 90: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
-	18, // 91: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
-	1,  // 92: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
-	1,  // 93: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
-	29, // 94: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
-	1,  // 95: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
-	1,  // 96: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
-	43, // 97: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
-	46, // 98: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
-	47, // 99: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
-	29, // 100: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
-	42, // 101: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
-	1,  // 102: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
-	29, // 103: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
-	37, // 104: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
-	43, // 105: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
-	36, // 106: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
-	78, // [78:107] is the sub-list for method output_type
-	49, // [49:78] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	7,  // 6: dittofs.ipc.ReconnectRequest.owner:type_name -> dittofs.ipc.Owner
+	5,  // 7: dittofs.ipc.ReconnectRequest.key:type_name -> dittofs.ipc.Key
+	9,  // 8: dittofs.ipc.ReconnectResult.open:type_name -> dittofs.ipc.OpenRequest
+	17, // 9: dittofs.ipc.ReconnectResult.ranges:type_name -> dittofs.ipc.LockRequest
+	5,  // 10: dittofs.ipc.CloseRequest.dir:type_name -> dittofs.ipc.Key
+	5,  // 11: dittofs.ipc.AccessRequest.key:type_name -> dittofs.ipc.Key
+	7,  // 12: dittofs.ipc.AccessRequest.owner:type_name -> dittofs.ipc.Owner
+	5,  // 13: dittofs.ipc.LockRequest.key:type_name -> dittofs.ipc.Key
+	7,  // 14: dittofs.ipc.LockRequest.owner:type_name -> dittofs.ipc.Owner
+	4,  // 15: dittofs.ipc.LockRequest.by:type_name -> dittofs.ipc.Caller
+	8,  // 16: dittofs.ipc.Result.holder:type_name -> dittofs.ipc.Holder
+	24, // 17: dittofs.ipc.EventBatch.events:type_name -> dittofs.ipc.Event
+	25, // 18: dittofs.ipc.Event.answer:type_name -> dittofs.ipc.Answer
+	26, // 19: dittofs.ipc.Event.break:type_name -> dittofs.ipc.Break
+	27, // 20: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
+	28, // 21: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
+	29, // 22: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
+	8,  // 23: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
+	5,  // 24: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
+	5,  // 25: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
+	5,  // 26: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
+	5,  // 27: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
+	7,  // 28: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
+	5,  // 29: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
+	32, // 30: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
+	5,  // 31: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
+	33, // 32: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
+	34, // 33: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
+	35, // 34: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
+	36, // 35: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
+	7,  // 36: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 37: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 38: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 39: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
+	30, // 40: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
+	40, // 41: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
+	5,  // 42: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
+	7,  // 43: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
+	8,  // 44: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
+	53, // 45: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
+	42, // 46: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
+	42, // 47: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
+	46, // 48: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
+	50, // 49: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
+	51, // 50: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
+	54, // 51: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
+	0,  // 52: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
+	51, // 53: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
+	2,  // 54: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
+	1,  // 55: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
+	1,  // 56: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
+	9,  // 57: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
+	11, // 58: dittofs.ipc.Counter.Reconnect:input_type -> dittofs.ipc.ReconnectRequest
+	13, // 59: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
+	15, // 60: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
+	16, // 61: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
+	17, // 62: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
+	17, // 63: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
+	17, // 64: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
+	19, // 65: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
+	17, // 66: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
+	21, // 67: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
+	22, // 68: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
+	6,  // 69: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
+	27, // 70: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
+	30, // 71: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
+	41, // 72: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
+	43, // 73: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
+	1,  // 74: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
+	47, // 75: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
+	1,  // 76: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
+	30, // 77: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
+	1,  // 78: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
+	1,  // 79: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
+	37, // 80: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
+	30, // 81: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
+	1,  // 82: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
+	6,  // 83: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
+	3,  // 84: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
+	23, // 85: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
+	1,  // 86: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
+	10, // 87: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
+	12, // 88: dittofs.ipc.Counter.Reconnect:output_type -> dittofs.ipc.ReconnectResult
+	14, // 89: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
+	18, // 90: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
+	1,  // 91: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
+	18, // 92: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
+	18, // 93: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
+	18, // 94: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
+	20, // 95: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
+	20, // 96: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
+	20, // 97: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
+	20, // 98: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
+	1,  // 99: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
+	1,  // 100: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
+	31, // 101: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
+	1,  // 102: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
+	1,  // 103: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
+	45, // 104: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
+	48, // 105: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
+	49, // 106: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
+	31, // 107: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
+	44, // 108: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
+	1,  // 109: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
+	31, // 110: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
+	39, // 111: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
+	45, // 112: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
+	38, // 113: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
+	84, // [84:114] is the sub-list for method output_type
+	54, // [54:84] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_gateway_ipc_lock_proto_init() }
@@ -4435,7 +4693,7 @@ func file_gateway_ipc_lock_proto_init() {
 	if File_gateway_ipc_lock_proto != nil {
 		return
 	}
-	file_gateway_ipc_lock_proto_msgTypes[21].OneofWrappers = []any{
+	file_gateway_ipc_lock_proto_msgTypes[23].OneofWrappers = []any{
 		(*Event_Answer)(nil),
 		(*Event_Break)(nil),
 		(*Event_Change)(nil),
@@ -4448,7 +4706,7 @@ func file_gateway_ipc_lock_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_ipc_lock_proto_rawDesc), len(file_gateway_ipc_lock_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   52,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

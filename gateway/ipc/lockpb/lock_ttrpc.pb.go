@@ -12,6 +12,7 @@ type CounterService interface {
 	Events(context.Context, *Empty, Counter_EventsServer) error
 	Mustered(context.Context, *Empty) (*Empty, error)
 	Open(context.Context, *OpenRequest) (*OpenResult, error)
+	Reconnect(context.Context, *ReconnectRequest) (*ReconnectResult, error)
 	Close(context.Context, *CloseRequest) (*CloseResult, error)
 	Access(context.Context, *AccessRequest) (*Result, error)
 	Done(context.Context, *DoneRequest) (*Empty, error)
@@ -93,6 +94,13 @@ func RegisterCounterService(srv *ttrpc.Server, svc CounterService) {
 					return nil, err
 				}
 				return svc.Open(ctx, &req)
+			},
+			"Reconnect": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ReconnectRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Reconnect(ctx, &req)
 			},
 			"Close": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req CloseRequest
@@ -243,6 +251,7 @@ type CounterClient interface {
 	Events(context.Context, *Empty) (Counter_EventsClient, error)
 	Mustered(context.Context, *Empty) (*Empty, error)
 	Open(context.Context, *OpenRequest) (*OpenResult, error)
+	Reconnect(context.Context, *ReconnectRequest) (*ReconnectResult, error)
 	Close(context.Context, *CloseRequest) (*CloseResult, error)
 	Access(context.Context, *AccessRequest) (*Result, error)
 	Done(context.Context, *DoneRequest) (*Empty, error)
@@ -320,6 +329,14 @@ func (c *counterClient) Mustered(ctx context.Context, req *Empty) (*Empty, error
 func (c *counterClient) Open(ctx context.Context, req *OpenRequest) (*OpenResult, error) {
 	var resp OpenResult
 	if err := c.client.Call(ctx, "dittofs.ipc.Counter", "Open", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *counterClient) Reconnect(ctx context.Context, req *ReconnectRequest) (*ReconnectResult, error) {
+	var resp ReconnectResult
+	if err := c.client.Call(ctx, "dittofs.ipc.Counter", "Reconnect", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

@@ -88,7 +88,7 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest, blocked func()) (lo
 		blocked()
 	}
 	a, err := s.await(ctx, t, c)
-	return lock.OpenResult{Outcome: a.Outcome, Rights: a.Rights, Epoch: a.Epoch, Breaking: a.Breaking, Holder: a.Holder}, err
+	return a.Result(), err
 }
 
 // Lock asks for a range and waits in the file's line.
