@@ -41,7 +41,7 @@ deb rpm: build
 	go run ./packaging/man -out dist/man
 	VERSION=$(VERSION) $(TOOL) nfpm package -f packaging/nfpm.yaml -p $@ -t dist/
 
-# Real kernel NFS and CIFS clients and systemd, in booted virtual machines. Minutes; needs root.
+# Real kernel NFS and CIFS clients and systemd, in booted virtual machines. Five minutes; needs root.
 vm-test: deb
 	packaging/check/vm/test
 
