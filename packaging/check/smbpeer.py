@@ -2,7 +2,8 @@
 
 Commands: login host port user password share [dialect] | open name access share disposition [options] [lease key state] |
 close fid | read fid offset length | write fid offset data | lock fid offset length flags [wait] | reply id | breaks timeout |
-ack key state | cancel id. A status is the NTSTATUS as hexadecimal text.
+ack key state | cancel id | control fid code input room | query fid class [input] | set fid class input. Bytes of the last three are
+hexadecimal. A status is the NTSTATUS as hexadecimal text.
 """
 import json
 import select
@@ -138,6 +139,36 @@ class Peer:
         r = SMB2LeaseBreakAcknowledgement()
         r["LeaseKey"], r["LeaseState"] = bytes.fromhex(key), state
         return self.status(self.wait(self.send(SMB2_OPLOCK_BREAK, r)))
+
+    def control(self, fid, code, input="", room=65536):
+        r = SMB2Ioctl()
+        r["FileID"], r["CtlCode"], r["MaxInputResponse"], r["MaxOutputResponse"] = self.fid(fid), code, 0, room
+        r["InputCount"], r["OutputOffset"], r["OutputCount"], r["Flags"] = len(bytes.fromhex(input)), 0, 0, 1
+        r["Buffer"] = bytes.fromhex(input) or b"\0"
+        p = self.wait(self.send(SMB2_IOCTL, r))
+        a = self.status(p)
+        if p["Status"] == 0:
+            at, n = struct.unpack_from("<II", p["Data"], 32)
+            a["data"] = p["Data"][at - 64:at - 64 + n].hex()
+        return a
+
+    def query(self, fid, infoclass, input=""):
+        r = SMB2QueryInfo()
+        r["InfoType"], r["FileInfoClass"], r["OutputBufferLength"] = 1, infoclass, 65536
+        r["InputBufferLength"], r["AdditionalInformation"], r["Flags"], r["FileID"] = len(bytes.fromhex(input)), 0, 0, self.fid(fid)
+        r["InputBufferOffset"], r["Buffer"] = 104, bytes.fromhex(input) or b"\0"
+        p = self.wait(self.send(SMB2_QUERY_INFO, r))
+        a = self.status(p)
+        if p["Status"] == 0:
+            at, n = struct.unpack_from("<HI", p["Data"], 2)
+            a["data"] = p["Data"][at - 64:at - 64 + n].hex()
+        return a
+
+    def set(self, fid, infoclass, input):
+        r = SMB2SetInfo()
+        r["InfoType"], r["FileInfoClass"], r["BufferLength"], r["AdditionalInformation"] = 1, infoclass, len(bytes.fromhex(input)), 0
+        r["FileID"], r["Buffer"] = self.fid(fid), bytes.fromhex(input)
+        return self.status(self.wait(self.send(SMB2_SET_INFO, r)))
 
 
 peer = Peer()

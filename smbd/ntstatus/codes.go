@@ -25,9 +25,11 @@ const (
 	EndOfFile                        Status = 0xC0000011
 	MoreProcessingRequired           Status = 0xC0000016
 	NoMemory                         Status = 0xC0000017
+	InvalidViewSize                  Status = 0xC000001F
 	AccessDenied                     Status = 0xC0000022
 	BufferTooSmall                   Status = 0xC0000023
 	ObjectTypeMismatch               Status = 0xC0000024
+	InvalidUserBuffer                Status = 0xC00000E8
 	ObjectNameInvalid                Status = 0xC0000033
 	ObjectNameNotFound               Status = 0xC0000034
 	ObjectNameCollision              Status = 0xC0000035
@@ -159,6 +161,8 @@ var names = map[Status]string{
 	NoMemory:                         "STATUS_NO_MEMORY",
 	AccessDenied:                     "STATUS_ACCESS_DENIED",
 	BufferTooSmall:                   "STATUS_BUFFER_TOO_SMALL",
+	InvalidUserBuffer:                "STATUS_INVALID_USER_BUFFER",
+	InvalidViewSize:                  "STATUS_INVALID_VIEW_SIZE",
 	ObjectTypeMismatch:               "STATUS_OBJECT_TYPE_MISMATCH",
 	ObjectNameInvalid:                "STATUS_OBJECT_NAME_INVALID",
 	ObjectNameNotFound:               "STATUS_OBJECT_NAME_NOT_FOUND",

@@ -35,8 +35,11 @@ func ioctl(ctx context.Context, r *request) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case q.CtlCode == fscc.FsctlPipeTransceive && o.pipe != nil:
+	a.FileID = o.id
+	if o.pipe != nil {
+		if q.CtlCode != fscc.FsctlPipeTransceive {
+			return nil, ntstatus.InvalidDeviceRequest
+		}
 		out, more, err := o.pipe.Transact(q.Input, int(q.MaxOutputResponse))
 		if err != nil {
 			return nil, pipeError(err)
@@ -45,13 +48,40 @@ func ioctl(ctx context.Context, r *request) (reply, error) {
 			return a, ntstatus.BufferOverflow
 		}
 		return a, nil
-	case q.CtlCode == fscc.FsctlGetReparsePoint:
-		return nil, ntstatus.NotAReparsePoint
-	case q.CtlCode == fscc.FsctlGetCompression && o.pipe == nil:
-		a.Output = []byte{0, 0} // COMPRESSION_FORMAT_NONE
-		return a, nil
 	}
-	return nil, ntstatus.InvalidDeviceRequest
+	do := controls[q.CtlCode]
+	if do == nil {
+		return nil, ntstatus.InvalidDeviceRequest
+	}
+	a.Output, err = do(ctx, r, o, &q)
+	switch st := ntstatus.Of(err); {
+	case !st.IsError():
+		return a, err
+	case a.Output != nil:
+		return nil, errorBody{st, a}
+	}
+	return nil, err
+}
+
+// control does what a code asks for with an open file. What it returns is told to the client even beside an error.
+type control func(ctx context.Context, r *request, o *open, q *smb2.IOCTLRequest) ([]byte, error)
+
+var controls = map[smb2.CtlCode]control{
+	fscc.FsctlSrvRequestResumeKey:    requestResumeKey,
+	fscc.FsctlSrvCopyChunk:           copyChunk,
+	fscc.FsctlSrvCopyChunkWrite:      copyChunk,
+	fscc.FsctlDuplicateExtentsToFile: duplicateExtents,
+	fscc.FsctlSetSparse:              setSparse,
+	fscc.FsctlSetZeroData:            setZeroData,
+	fscc.FsctlQueryAllocatedRanges:   queryAllocatedRanges,
+	fscc.FsctlFileLevelTrim:          fileLevelTrim,
+	fscc.FsctlCreateOrGetObjectID:    objectID,
+	fscc.FsctlGetObjectID:            objectID,
+	fscc.FsctlGetCompression:         getCompression,
+	fscc.FsctlSetCompression:         setCompression,
+	fscc.FsctlGetReparsePoint: func(context.Context, *request, *open, *smb2.IOCTLRequest) ([]byte, error) {
+		return nil, ntstatus.NotAReparsePoint
+	},
 }
 
 // validateNegotiate proves that nobody changed the NEGOTIATE. A client that sees it otherwise than we do is cut off. [MS-SMB2] 3.3.5.15.12.

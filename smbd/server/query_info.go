@@ -213,9 +213,12 @@ func fileSystemInfo(o *open, class fscc.FSClass) ([]byte, error) {
 		return d.Append(nil), nil
 	case fscc.FSAttribute:
 		a := fscc.FSAttributeInformation{Attributes: fscc.FileCaseSensitiveSearch | fscc.FileCasePreservedNames | fscc.FileUnicodeOnDisk | fscc.FilePersistentACLs | fscc.FileSupportsSparseFiles |
-			fscc.FileSupportsHardLinks, MaximumComponentNameLength: 255, FileSystemName: "NTFS"}
+			fscc.FileSupportsHardLinks | fscc.FileSupportsObjectIDs, MaximumComponentNameLength: 255, FileSystemName: "NTFS"}
 		if o.tree.share.config.ReadOnly {
 			a.Attributes |= fscc.FileReadOnlyVolume
+		}
+		if o.vol.clones {
+			a.Attributes |= fscc.FileSupportsBlockRefcounting
 		}
 		if !o.tree.share.config.NoStreams {
 			a.Attributes |= fscc.FileNamedStreams
@@ -223,7 +226,7 @@ func fileSystemInfo(o *open, class fscc.FSClass) ([]byte, error) {
 		return a.Append(nil), nil
 	case fscc.FSSectorSize:
 		return (&fscc.FSSectorSizeInformation{LogicalBytesPerSector: sector, PhysicalBytesPerSectorForAtomicity: uint32(bsize), PhysicalBytesPerSectorForPerformance: uint32(bsize),
-			EffectivePhysicalBytesPerSectorForAtomicity: uint32(bsize), Flags: fscc.SSInfoAlignedDevice | fscc.SSInfoPartitionAlignedOnDevice}).Append(nil), nil
+			EffectivePhysicalBytesPerSectorForAtomicity: uint32(bsize), Flags: fscc.SSInfoAlignedDevice | fscc.SSInfoPartitionAlignedOnDevice | fscc.SSInfoTrimEnabled}).Append(nil), nil
 	case fscc.FSObjectID:
 		var id fscc.FSObjectIDInformation
 		wire.Put64(id.ObjectID[:], o.vol.fsid)

@@ -188,6 +188,7 @@ func setAttributes(f *os.File, name string, a smb2.FileAttributes, birth wire.Fi
 	if a == 0 {
 		a = i.attributes
 	}
+	a = a&^smb2.FileAttributeSparseFile | i.attributes&smb2.FileAttributeSparseFile // FSCTL_SET_SPARSE sets it
 	readonly := a&smb2.FileAttributeReadonly != 0
 	d, mode := kept(f, i), i.mode&0o7777
 	if !i.isDir() && d == nil {

@@ -27,8 +27,23 @@ type share struct {
 
 // volume is the tree of a share as it is mounted now. Its descriptor lives as long as somebody uses it.
 type volume struct {
-	root *os.File
-	fsid uint64
+	root   *os.File
+	fsid   uint64
+	clones bool // files can share blocks
+}
+
+// canClone asks the file system whether files can share blocks, with two files that have no name. ioctl_ficlone(2).
+func canClone(root *os.File) bool {
+	var fd [2]int
+	for i := range fd {
+		n, err := unix.Openat(int(root.Fd()), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return false
+		}
+		defer unix.Close(n)
+		fd[i] = n
+	}
+	return unix.IoctlFileClone(fd[0], fd[1]) == nil
 }
 
 // as runs f with the session's rights on the disk.
@@ -86,7 +101,7 @@ func (s *Server) SetTree(name string, root *os.File) error {
 		root.Close()
 		return err
 	}
-	h.vol.Store(&volume{root: root, fsid: uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32})
+	h.vol.Store(&volume{root: root, fsid: uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32, clones: canClone(root)})
 	return nil
 }
 

@@ -52,20 +52,23 @@ func write(ctx context.Context, r *request) (reply, error) {
 		return nil, err
 	}
 	r.session.s.metrics.bytes.WithLabelValues("written").Add(float64(n))
-	if n > 0 && o.stream != nil {
-		o.modified(ctx, smb2.NotifyChangeSize, true)
-	} else if n > 0 {
-		c, path := o.written()
-		o.session.s.watches.changedAt(c, o.tree.share, path)
+	if n > 0 {
+		o.wrote(ctx)
 	}
 	return &smb2.WriteResponse{Count: uint32(n)}, nil
 }
 
-// written is what who watches the directory is told of a WRITE; the other doors hear it from the counter.
-func (o *open) written() (c lock.Change, path string) {
+// wrote tells who watches the directory of written data; the other doors hear it from the counter.
+func (o *open) wrote(ctx context.Context) {
+	if o.stream != nil {
+		o.modified(ctx, smb2.NotifyChangeSize, true)
+		return
+	}
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	return lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(smb2.NotifyChangeLastWrite | smb2.NotifyChangeSize)}, o.path
+	c := lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(smb2.NotifyChangeLastWrite | smb2.NotifyChangeSize)}
+	path := o.path
+	o.mu.Unlock()
+	o.session.s.watches.changedAt(c, o.tree.share, path)
 }
 
 func pwrite(fd int, b []byte, offset int64) (n int, err error) {
