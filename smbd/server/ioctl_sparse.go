@@ -60,7 +60,7 @@ func markSparse(f *os.File, name string, on bool) error {
 	if _, flags, birth := parseDOSAttrib(buf[:max(n, 0)]); flags&dosHasCreateTime != 0 && birth > 0 {
 		created = birth.Time()
 	}
-	return export.SetXattr(int(f.Fd()), dosAttrib, appendDOSAttrib(nil, uint32(a&(stored|smb2.FileAttributeReadonly)), created), 0)
+	return export.SetXattr(int(f.Fd()), dosAttrib, appendDOSAttrib(nil, uint32(a&(stored|smb2.FileAttributeDirectory|smb2.FileAttributeReadonly)), created), 0)
 }
 
 // fillHoles allocates what is not, as far as the file system can.
