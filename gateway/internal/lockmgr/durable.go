@@ -9,7 +9,7 @@ import (
 // Reconnect gives a disconnected durable open back to its client.
 func (s *Seat) Reconnect(ctx context.Context, r lock.ReconnectRequest) (lock.ReconnectResult, error) {
 	m := s.m
-	if out, err := s.ask(ctx, nil, nil, nil, false); err != nil || out != 0 {
+	if out, err := s.ask(ctx, nil, nil, nil, nil, false); err != nil || out != 0 {
 		return lock.ReconnectResult{Outcome: out}, err
 	}
 	res := lock.ReconnectResult{Outcome: lock.Stale}
