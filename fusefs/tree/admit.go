@@ -63,12 +63,18 @@ type ask struct {
 // has been done.
 func (t *Tree) admit(cancel <-chan struct{}, c *fuse.Caller, late unix.Errno, asks ...ask) (done func(changed bool), st fuse.Status) {
 	var dones []func(bool)
+	quiet := true
 	done = func(changed bool) {
-		t.post.send(func(context.Context) {
+		all := func(context.Context) {
 			for _, d := range dones {
 				d(changed)
 			}
-		})
+		}
+		if quiet {
+			all(nil)
+		} else {
+			t.post.send(all)
+		}
 	}
 	for _, a := range asks {
 		res, d, err := t.access(cancel, c, a)
@@ -84,6 +90,7 @@ func (t *Tree) admit(cancel <-chan struct{}, c *fuse.Caller, late unix.Errno, as
 			}
 			return nil, st
 		}
+		quiet = quiet && res.Quiet
 		dones = append(dones, d)
 	}
 	return done, fuse.OK
@@ -101,7 +108,7 @@ func (t *Tree) admitOpen(cancel <-chan struct{}, c *fuse.Caller, f *file, flags 
 	ctx, begin, end := patience(cancel)
 	defer end()
 	r := lock.OpenRequest{Open: f.number, Key: f.node.key, Owner: f.owner, Access: access(flags), Share: lock.ShareAll,
-		Overwrite: flags&unix.O_TRUNC != 0, Path: pathOf(f.fd), User: userOf(c)}
+		Overwrite: flags&unix.O_TRUNC != 0}
 	var res lock.OpenResult
 	var err error
 	if flags&unix.O_NONBLOCK != 0 {
@@ -121,6 +128,16 @@ func (t *Tree) admitOpen(cancel <-chan struct{}, c *fuse.Caller, f *file, flags 
 		return fuse.Status(unix.ENFILE)
 	}
 	return errno(res.Outcome, unix.EAGAIN)
+}
+
+// describe says for people what an open is, and reports whether it is here. That is not worth the words while nobody has to know.
+func (t *Tree) describe(r *lock.OpenRequest) bool {
+	f := t.opens.file(r.Open)
+	if f == nil {
+		return false
+	}
+	r.Path, r.User = pathOf(f.fd), userOf(f.uid)
+	return true
 }
 
 // access is what an open may do with the data.

@@ -65,6 +65,9 @@ func (p *post) flush() {
 
 // tell lets the other doors know of changes.
 func (t *Tree) tell(changes ...lock.Change) {
+	if t.unheard() {
+		return
+	}
 	t.post.send(func(ctx context.Context) {
 		for _, c := range changes {
 			c.By = lock.Local

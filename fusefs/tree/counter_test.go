@@ -24,6 +24,8 @@ type counter struct {
 	tickets map[uint64]uint64           // Blocked opens and accesses, by ticket
 	blocked chan uint64                 // tickets, as they begin to wait
 	deletes bool                        // Close says: delete
+	// describe is the tree's.
+	describe func(*lock.OpenRequest) bool
 }
 
 func newCounter() *counter {
@@ -59,6 +61,7 @@ func (c *counter) refusing(f func(what any) lock.Outcome) {
 }
 
 func (c *counter) Open(_ context.Context, r lock.OpenRequest) (lock.OpenResult, error) {
+	c.describe(&r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.judge(r)

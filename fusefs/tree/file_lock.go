@@ -104,7 +104,7 @@ func lockRequest(f *file, in *fuse.LkIn) (lock.LockRequest, ownerID, fuse.Status
 		off, length = 0, 0
 	}
 	return lock.LockRequest{Key: f.node.key, Offset: off, Length: length, Exclusive: in.Lk.Typ == unix.F_WRLCK, Flock: id.flock,
-		Path: pathOf(f.fd), User: userOf(&in.Caller)}, id, fuse.OK
+		Path: pathOf(f.fd), User: userOf(in.Uid)}, id, fuse.OK
 }
 
 // GetLk finds a lock that stands in the way. FUSE_GETLK.

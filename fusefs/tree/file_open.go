@@ -17,6 +17,7 @@ type file struct {
 	owner  lock.Owner
 	writes bool
 	passes bool
+	uid    uint32 // who opened it
 
 	fd int // beneath the mount; valid until RELEASE
 
@@ -59,9 +60,16 @@ func ours(flags uint32) int {
 
 // newFile is the open that a request begins. It takes fd.
 func (t *Tree) newFile(c *fuse.Caller, n *node, fd int, flags uint32, st *unix.Statx_t) *file {
-	f := &file{number: t.seat.Number(), node: n, fd: fd, writes: flags&unix.O_ACCMODE != unix.O_RDONLY, seen: versionOf(st)}
+	f := &file{number: t.seat.Number(), node: n, fd: fd, uid: c.Uid, writes: flags&unix.O_ACCMODE != unix.O_RDONLY, seen: versionOf(st)}
 	f.owner = lock.Owner{Client: local, PID: int32(c.Pid), Handle: f.number}
+	t.opens.add(f)
 	return f
+}
+
+// drop ends a file of which the kernel has not heard.
+func (t *Tree) drop(f *file) {
+	t.opens.take(f.number)
+	f.close()
 }
 
 // Open asks the counter, cuts the file if it is asked to, and lets the kernel pass data through. FUSE_OPEN.
@@ -84,13 +92,13 @@ func (t *Tree) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) 
 	}
 	f := t.newFile(&in.Caller, n, fd, in.Flags, &attr)
 	if st := t.admitOpen(cancel, &in.Caller, f, in.Flags); !st.Ok() {
-		f.close()
+		t.drop(f)
 		return st
 	}
 	if in.Flags&unix.O_TRUNC != 0 {
 		if err := t.cut(&in.Caller, f.fd, f.writes, 0, in.Mode&fuse.OPEN_KILL_SUIDGID != 0); err != nil {
 			t.leave(f)
-			f.close()
+			t.drop(f)
 			return status(err)
 		}
 		t.changed(f)
@@ -161,7 +169,7 @@ func (t *Tree) begin(cancel <-chan struct{}, c *fuse.Caller, fd int, flags uint3
 	place(n)
 	f := t.newFile(c, n, fd, flags, &e.st)
 	if st := t.admitOpen(cancel, c, f, flags); !st.Ok() {
-		f.close()
+		t.drop(f)
 		t.nodes.forget(n.id, 1)
 		return st, &e
 	}
@@ -193,7 +201,6 @@ func (t *Tree) start(f *file, out *fuse.OpenOut) {
 	}
 	n.mu.Unlock()
 
-	t.opens.add(f)
 	out.Fh = f.number
 	t.metrics.opens.Inc()
 	if f.passes {

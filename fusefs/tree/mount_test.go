@@ -55,9 +55,11 @@ func childMount(dir string) {
 	g, err := prepare(ctx, dir, time.Second)
 	if err == nil {
 		var t *Tree
-		t, err = newTree(treeConfig{name: "test", root: g.root, seat: newCounter().seat, log: slog.New(slog.DiscardHandler),
+		c := newCounter()
+		t, err = newTree(treeConfig{name: "test", root: g.root, seat: c.seat, unheard: func() bool { return false }, log: slog.New(slog.DiscardHandler),
 			metrics: newMetrics(prometheus.NewRegistry())})
 		if err == nil {
+			c.describe = t.describe
 			_, err = t.mount(ctx, g, func() {})
 		}
 	}

@@ -34,7 +34,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 	if err := d.refuseNested(); err != nil {
 		return err
 	}
-	client, err := ipc.Dial(ctx, env.Socket("fusefs"), ipc.Options{Door: lock.Local, Name: "fusefs", Log: env.Log, Sink: d.heard})
+	client, err := ipc.Dial(ctx, env.Socket("fusefs"), ipc.Options{Door: lock.Local, Name: "fusefs", Log: env.Log, Sink: d.heard, Describe: d.describe})
 	if err != nil {
 		return err
 	}
@@ -100,6 +100,18 @@ func (d *door) heard(e lock.Event) {
 	}
 }
 
+// describe says for people what an open is.
+func (d *door) describe(r *lock.OpenRequest) {
+	d.mu.Lock()
+	trees := d.trees
+	d.mu.Unlock()
+	for _, t := range trees {
+		if t.describe(r) {
+			return
+		}
+	}
+}
+
 // serve mounts, offers the clones, and takes both back in the opposite order. At SIGHUP it mounts what the configuration has more.
 func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 	defer func() {
@@ -145,7 +157,7 @@ func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 // mount mounts over the ground number i.
 func (d *door) mount(ctx context.Context, client *ipc.Client, i int) error {
 	e, g := d.exports[i], d.grounds[i]
-	t, err := newTree(treeConfig{name: e.Name, root: g.root, seat: client.Seat, log: d.env.Log, metrics: d.metrics})
+	t, err := newTree(treeConfig{name: e.Name, root: g.root, seat: client.Seat, unheard: client.Unheard, log: d.env.Log, metrics: d.metrics})
 	if err != nil {
 		return err
 	}

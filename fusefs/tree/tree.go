@@ -59,6 +59,7 @@ type treeConfig struct {
 	name    string   // the export's
 	root    *os.File // the directory beneath the mount
 	seat    *seat.Seat
+	unheard func() bool // nobody would hear of a change
 	log     *slog.Logger
 	metrics *metrics
 }
@@ -165,7 +166,7 @@ func pathOf(fd int) string {
 func proc(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // userOf is the caller for people.
-func userOf(c *fuse.Caller) string { return "uid " + strconv.FormatUint(uint64(c.Uid), 10) }
+func userOf(uid uint32) string { return "uid " + strconv.FormatUint(uint64(uid), 10) }
 
 // status is err for the kernel.
 func status(err error) fuse.Status {

@@ -34,6 +34,8 @@ type Options struct {
 	// Sink gets every event but the Answers that a blocking call of the Seat took, in order, from one goroutine. It may ask the counter.
 	// A Granted Answer that finds nobody who wants it is the Sink's to release.
 	Sink func(lock.Event)
+	// Describe, if not nil, says that the door borrows quiet marks. It fills in Path and User of an open that was made without them.
+	Describe func(r *lock.OpenRequest)
 }
 
 // Client is a daemon's seat at the counter. Its Open, Lock and Access block; Manager is the counter as it is. Ticket, open and access
@@ -57,7 +59,7 @@ func Dial(ctx context.Context, path string, o Options) (*Client, error) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m := &counter{path: path, options: o, ledger: newLedger(), events: newQueue(), ready: make(chan struct{})}
 	c := &Client{Seat: seat.New(m), counter: m, cancel: cancel}
-	m.deliver = c.Seat.Deliver
+	m.deliver, m.quiet.ledger = c.Seat.Deliver, m.ledger
 	c.done.Go(func() { m.sink(life) })
 	l, err := m.come(ctx, life, true)
 	if err != nil {
@@ -74,6 +76,9 @@ func (c *Client) Hangup() {
 	c.cancel()
 	c.done.Wait()
 }
+
+// Unheard reports whether nobody would hear of a change: no open of SMB or NLM is on any file.
+func (c *Client) Unheard() bool { return c.counter.quiet.unheard() }
 
 // Epoch returns the gateway's epoch: one higher after each of its restarts.
 func (c *Client) Epoch() uint64 {
@@ -134,6 +139,7 @@ type counter struct {
 	ledger  *ledger
 	events  *queue
 	deliver func(lock.Answer) bool
+	quiet   quiet
 
 	mu    sync.Mutex    // guards the fields below
 	line  *line         // nil while the door is away or presents itself
@@ -179,7 +185,7 @@ func (m *counter) ask(ctx context.Context, send func(context.Context, *line) err
 		case expired || answered && st.Code() == codes.DeadlineExceeded:
 			l.hangup() // its fate is unknown: a new seat has none of it
 			return fmt.Errorf("ipc: %s: %w", m.options.Name, errDisconnected)
-		case answered:
+		case answered && st.Code() != codes.Canceled: // the gateway is stopping
 			return fmt.Errorf("ipc: %s: %w", m.options.Name, err)
 		}
 		l.hangup()
@@ -223,6 +229,7 @@ func (m *counter) take(ctx context.Context, limit time.Time) (*line, error) {
 
 // away takes l out of use.
 func (m *counter) away(l *line) {
+	m.quiet.end(l)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.line == l {
@@ -279,6 +286,7 @@ func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
 			}
 			l.hangup()
 			<-l.dead
+			m.quiet.end(l)
 			l.reading.Wait()
 		}
 		if first && status.Code(err) == codes.FailedPrecondition {
@@ -317,7 +325,8 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 	m.mu.Lock()
 	known := m.epoch
 	m.mu.Unlock()
-	hello, err := l.rpc.Hello(ctx, &lockpb.HelloRequest{Version: Version, Door: uint32(m.options.Door), Name: m.options.Name, Epoch: known})
+	hello, err := l.rpc.Hello(ctx, &lockpb.HelloRequest{Version: Version, Door: uint32(m.options.Door), Name: m.options.Name, Epoch: known,
+		Borrows: m.options.Describe != nil})
 	if err != nil {
 		return fail(err)
 	}
@@ -327,6 +336,7 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 	m.mu.Lock()
 	m.epoch = hello.Epoch
 	m.mu.Unlock()
+	m.quiet.begin(l)
 	events, err := l.rpc.Events(life, &lockpb.Empty{})
 	if err != nil {
 		return fail(err)
@@ -339,7 +349,9 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 				return
 			}
 			for _, p := range batch.Events {
-				if !m.event(EventOf(p)) {
+				if e := EventOf(p); e.Mark != nil {
+					m.mark(l, e.Mark)
+				} else if !m.event(e) {
 					m.options.Log.Error("sink does not take its events", "waiting", queueMax)
 					return
 				}

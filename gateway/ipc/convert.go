@@ -286,12 +286,12 @@ func LockRequestOf(p *lockpb.LockRequest) lock.LockRequest {
 
 // ResultPB is r as a message.
 func ResultPB(r lock.Result) *lockpb.Result {
-	return &lockpb.Result{Outcome: uint32(r.Outcome), Holder: holderPB(r.Holder)}
+	return &lockpb.Result{Outcome: uint32(r.Outcome), Holder: holderPB(r.Holder), Quiet: r.Quiet}
 }
 
 // ResultOf reads a message's result.
 func ResultOf(p *lockpb.Result) lock.Result {
-	return lock.Result{Outcome: lock.Outcome(p.GetOutcome()), Holder: holderOf(p.GetHolder())}
+	return lock.Result{Outcome: lock.Outcome(p.GetOutcome()), Holder: holderOf(p.GetHolder()), Quiet: p.GetQuiet()}
 }
 
 // AckPB is a as a message.
@@ -325,6 +325,8 @@ func EventPB(e lock.Event) *lockpb.Event {
 		g := e.Gone
 		return &lockpb.Event{What: &lockpb.Event_Gone{Gone: &lockpb.Gone{Key: keyPB(g.Key), Open: g.Open, Range: g.Range, Owner: ownerPB(g.Owner),
 			Offset: g.Offset, Length: g.Length, Exclusive: g.Exclusive, Flock: g.Flock}}}
+	case e.Mark != nil:
+		return &lockpb.Event{What: &lockpb.Event_Mark{Mark: &lockpb.Mark{Marks: e.Mark.Marks, Lent: e.Mark.Lent}}}
 	}
 	return &lockpb.Event{}
 }
@@ -351,6 +353,8 @@ func EventOf(p *lockpb.Event) lock.Event {
 		g := w.Gone
 		return lock.Event{Gone: &lock.Gone{Key: keyOf(g.GetKey()), Open: g.GetOpen(), Range: g.GetRange(), Owner: ownerOf(g.GetOwner()),
 			Offset: g.GetOffset(), Length: g.GetLength(), Exclusive: g.GetExclusive(), Flock: g.GetFlock()}}
+	case *lockpb.Event_Mark:
+		return lock.Event{Mark: &lock.MarkEvent{Marks: w.Mark.GetMarks(), Lent: w.Mark.GetLent()}}
 	}
 	return lock.Event{}
 }

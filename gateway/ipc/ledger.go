@@ -251,6 +251,15 @@ func (l *ledger) closed(n uint64) {
 	maps.DeleteFunc(l.tickets, func(_ uint64, t *ticket) bool { return t.waiting && t.open != nil && t.open.Open == n })
 }
 
+// describe notes for people what an open is.
+func (l *ledger) describe(n uint64, path, user string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if o := l.opens[n]; o != nil {
+		o.request.Path, o.request.User = path, user
+	}
+}
+
 func (l *ledger) disposed(n uint64, pending bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

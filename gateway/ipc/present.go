@@ -78,6 +78,7 @@ func all[T any](ctx context.Context, ts []T, f func(context.Context, T) error) e
 }
 
 func (m *counter) presentOpen(ctx context.Context, l *line, r lock.OpenRequest) error {
+	m.describe(&r)
 	p, err := l.rpc.Open(ctx, OpenRequestPB(r))
 	if err != nil {
 		return fmt.Errorf("present open: %w", err)

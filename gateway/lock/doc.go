@@ -6,7 +6,7 @@
 // How to read: file.go says what makes two names one file, owner.go who holds, access.go the bits, byterange.go, sharemode.go and
 // lease.go the three questions; table.go is one file's state, open.go, operation.go and ranges.go its verbs, death.go what ends with a
 // client or a door, waiter.go how a request is put to the questions and how the line moves; manager.go has the counter's verbs as every
-// door sees them. Package locktest says all of it as scenarios.
+// door sees them, mark.go how the local door does without most of them. Package locktest says all of it as scenarios.
 //
 // What an operation leaves of another client's lease (rights R, RH, RW, RWH; "wait": it goes on when the holder has answered):
 //

@@ -173,6 +173,7 @@ type LockRequest struct {
 type Result struct {
 	Outcome Outcome
 	Holder  *Holder // who stood in the way, where known
+	Quiet   bool    // an Access that was granted without asking: its Done costs nothing
 }
 
 // Holder is who stands in the way, and with what.
@@ -201,6 +202,7 @@ type Event struct {
 	Change *Change
 	Watch  *Watch
 	Gone   *Gone
+	Mark   *MarkEvent
 }
 
 // Answer ends a ticket. An NLM ticket that was Granted is released again unless the door confirms it with Cancel's opposite, Lock's own

@@ -45,6 +45,8 @@ type Seat interface {
 	lock.Manager
 	Detach()
 	Mustered()
+	Borrow()
+	Returned(ctx context.Context, marks []uint32) error
 }
 
 // Doors says whose hatches there are, and by which door each daemon comes.

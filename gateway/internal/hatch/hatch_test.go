@@ -115,6 +115,11 @@ func claim(reclaim bool) string {
 	return ""
 }
 
+func (s *deskSeat) Borrow() {}
+func (s *deskSeat) Returned(_ context.Context, marks []uint32) error {
+	s.say("returned", marks, "%v", marks)
+	return nil
+}
 func (s *deskSeat) Open(_ context.Context, r lock.OpenRequest) (lock.OpenResult, error) {
 	out := s.say("open", r, "%d %v %d %s", r.Open, r.Rights, r.Epoch, claim(r.Reclaim))
 	if r.Path == "panic" {

@@ -22,8 +22,14 @@ func (s seats) Attach(door lock.Door, name string, sink func(lock.Event)) hatch.
 }
 func (s seats) NSMState() int32 { return 1 }
 
-// The law holds through the socket as it does in memory.
+// The law holds through the socket as it does in memory, and whether or not the local door asks for what it may do without.
 func TestLaw(t *testing.T) {
+	for name, describe := range map[string]func(*lock.OpenRequest){"asks": nil, "quiet": func(*lock.OpenRequest) {}} {
+		t.Run(name, func(t *testing.T) { law(t, describe) })
+	}
+}
+
+func law(t *testing.T, describe func(*lock.OpenRequest)) {
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	locktest.Run(t, func(t *testing.T, s locktest.Settings) locktest.Attach {
 		v, start, err := lockdb.Begin(lockdb.Config{Dir: t.TempDir(), Store: lockdb.NewMemory(), Log: quiet})
@@ -41,7 +47,7 @@ func TestLaw(t *testing.T) {
 				seat := m.Attach(door, name, sink)
 				return seat, seat.Detach
 			}
-			c, err := ipc.Dial(ctx, filepath.Join(dir, name+".sock"), ipc.Options{Door: door, Name: name, Log: quiet, Sink: sink})
+			c, err := ipc.Dial(ctx, filepath.Join(dir, name+".sock"), ipc.Options{Door: door, Name: name, Log: quiet, Sink: sink, Describe: describe})
 			if err != nil {
 				t.Fatal(err)
 			}

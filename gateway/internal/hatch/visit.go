@@ -35,6 +35,8 @@ type visit struct {
 	seat Seat
 	left bool
 
+	debts debts
+
 	events bool // guarded by house.mu, as are the fields below
 	since  time.Time
 	doors  map[string]string
@@ -122,12 +124,18 @@ func (v *visit) Hello(_ context.Context, r *lockpb.HelloRequest) (*lockpb.HelloR
 		return nil, status.Errorf(codes.Unavailable, "process %d stands at %s's hatch", pid, v.hatch)
 	}
 	v.seat = v.house.Counter.Attach(door, v.hatch, v.tell)
+	if r.Borrows && door == lock.Local {
+		v.seat.Borrow()
+	}
 	v.log.Info("daemon came")
 	return &lockpb.HelloReply{Version: ipc.Version, Epoch: v.house.Counter.Epoch()}, nil
 }
 
 // tell puts an event into the outbox; a daemon that does not fetch its events loses its seat.
 func (v *visit) tell(e lock.Event) {
+	if e.Mark != nil && !e.Mark.Lent {
+		v.owes(e.Mark.Marks)
+	}
 	if !v.out.put(e) {
 		v.once.Do(func() { v.log.Error("daemon does not fetch its events", "waiting", outboxMax) })
 		v.end()

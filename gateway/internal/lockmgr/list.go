@@ -9,8 +9,13 @@ import (
 	"dittofs/gateway/lock"
 )
 
-// List is what is held now.
-func (s *Seat) List(_ context.Context, f lock.Filter) (lock.Snapshot, error) { return s.m.List(f), nil }
+// List is what is held now, also what stands in the local door's books alone.
+func (s *Seat) List(ctx context.Context, f lock.Filter) (lock.Snapshot, error) {
+	if err := s.m.marks.gather(ctx); err != nil {
+		return lock.Snapshot{}, err
+	}
+	return s.m.List(f), nil
+}
 
 // List is what is held now, for people.
 func (m *Manager) List(f lock.Filter) lock.Snapshot {

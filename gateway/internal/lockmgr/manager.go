@@ -1,10 +1,10 @@
 // Package lockmgr is the counter: it keeps one lock.Table for each file, lets every door ask the law at it, and performs what the law says.
 //
 // How to read: manager.go has the files and the shape of every verb, verbs.go the verbs, seat.go a door's seat and its queue of events,
-// grace.go the restart, hosts.go who is monitored, deadlock.go the wait-for graph.
+// grace.go the restart, hosts.go who is monitored, deadlock.go the wait-for graph, marks.go the quiet marks.
 //
-// Lock order: file.mu, then Manager.mu, then Seat.mu or Seat.qmu; shard.mu is taken by itself or under nothing. deadlocks is taken before file.mu. No mutex
-// is held while the vault is waited for or a sink is called.
+// Lock order: file.mu, then Manager.mu, then Seat.mu or Seat.qmu; shard.mu is taken by itself or under nothing. marks.mu comes after
+// file.mu and before Seat.mu or Seat.qmu. deadlocks is taken before file.mu. No mutex is held while the vault is waited for or a sink is called.
 package lockmgr
 
 import (
@@ -51,6 +51,7 @@ type Manager struct {
 	epoch   uint64
 
 	shards  [64]shard
+	marks   marks
 	turn    atomic.Uint64
 	seatN   atomic.Uint64
 	effects sync.Pool // *[]lock.Effect, empty
@@ -88,6 +89,8 @@ type file struct {
 	room *[]lock.Effect // for t.Effects, while somebody asks
 	t    lock.Table
 	seq  uint64 // the last that was appended to the vault for this file
+	// network: the file counts as one with opens of SMB or NLM.
+	network bool
 }
 
 // New returns the counter over what the last run left. Run must be called.
@@ -193,6 +196,10 @@ func (m *Manager) leave(ctx context.Context, f *file) error {
 
 // perform appends records to the vault in the order decided, queues events behind them, and sets clocks. f is locked.
 func (m *Manager) perform(f *file) {
+	if n := f.t.Network(); n != f.network {
+		f.network = n
+		m.marks.count(f.t.Key, n)
+	}
 	if len(f.t.Effects) == 0 {
 		return
 	}

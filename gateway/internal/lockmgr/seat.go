@@ -248,6 +248,7 @@ func (s *Seat) Detach() {
 		return
 	}
 	m.everyFile(func(t *lock.Table) { t.Detach(s.n) })
+	m.marks.bereft(s)
 }
 
 // Mustered says that the door has presented everything it held.

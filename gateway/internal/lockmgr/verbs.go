@@ -63,6 +63,13 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 		return lock.OpenResult{Outcome: out}, err
 	}
 	r.FH, r.By = nil, nil
+	if s.door != lock.Local {
+		release, err := m.marks.claim(ctx, r.Key)
+		if err != nil {
+			return lock.OpenResult{}, err
+		}
+		defer release()
+	}
 	id := lock.ID{Seat: s.n, N: r.Open}
 	f := m.file(r.Key)
 	if !s.claim(s.opens, r.Open, r.Key) {
@@ -76,6 +83,9 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 		res.Outcome = lock.Invalid
 	case !r.Reclaim:
 		res = f.t.Open(id, lock.ID{Seat: s.n, N: r.Ticket}, &r)
+		defer m.marks.asked(s, r.Key.Mark())
+	case m.marks.handsOver(s, r.Key):
+		res = f.t.Present(id, &r, false)
 	case s.isMustered():
 		res.Outcome = lock.Stale // it had its turn
 	default:
@@ -165,6 +175,7 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 		return lock.Result{Outcome: lock.Invalid}, nil
 	}
 	res := f.t.Access(lock.ID{Seat: s.n, N: r.ID}, lock.ID{Seat: s.n, N: r.Ticket}, &r)
+	defer m.marks.asked(s, r.Key.Mark())
 	switch res.Outcome {
 	case lock.Granted:
 	case lock.Blocked:
@@ -400,7 +411,12 @@ func (s *Seat) Disposition(ctx context.Context, open uint64, pending bool) (lock
 }
 
 // Forget ends everything that a client holds.
-func (s *Seat) Forget(_ context.Context, c lock.Client) error {
+func (s *Seat) Forget(ctx context.Context, c lock.Client) error {
+	if c.Door == lock.Local {
+		if err := s.m.marks.gather(ctx); err != nil {
+			return err
+		}
+	}
 	s.m.forget(c)
 	return nil
 }
@@ -418,6 +434,7 @@ func (s *Seat) Changed(_ context.Context, c lock.Change) error {
 		c.By = s.door
 	}
 	s.m.everyone(c)
+	s.m.marks.asked(s, lock.Unheard)
 	return nil
 }
 

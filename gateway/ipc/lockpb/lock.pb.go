@@ -80,7 +80,7 @@ func (x TreePacket_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TreePacket_Kind.Descriptor instead.
 func (TreePacket_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{51, 0}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{52, 0}
 }
 
 type Empty struct {
@@ -125,6 +125,7 @@ type HelloRequest struct {
 	Door          uint32                 `protobuf:"varint,2,opt,name=door,proto3" json:"door,omitempty"`
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Borrows       bool                   `protobuf:"varint,5,opt,name=borrows,proto3" json:"borrows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,6 +186,13 @@ func (x *HelloRequest) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *HelloRequest) GetBorrows() bool {
+	if x != nil {
+		return x.Borrows
+	}
+	return false
 }
 
 type HelloReply struct {
@@ -1539,6 +1547,7 @@ type Result struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Outcome       uint32                 `protobuf:"varint,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	Holder        *Holder                `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	Quiet         bool                   `protobuf:"varint,3,opt,name=quiet,proto3" json:"quiet,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1585,6 +1594,13 @@ func (x *Result) GetHolder() *Holder {
 		return x.Holder
 	}
 	return nil
+}
+
+func (x *Result) GetQuiet() bool {
+	if x != nil {
+		return x.Quiet
+	}
+	return false
 }
 
 type Ticket struct {
@@ -1848,6 +1864,7 @@ type Event struct {
 	//	*Event_Change
 	//	*Event_Watch
 	//	*Event_Gone
+	//	*Event_Mark
 	What          isEvent_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1935,6 +1952,15 @@ func (x *Event) GetGone() *Gone {
 	return nil
 }
 
+func (x *Event) GetMark() *Mark {
+	if x != nil {
+		if x, ok := x.What.(*Event_Mark); ok {
+			return x.Mark
+		}
+	}
+	return nil
+}
+
 type isEvent_What interface {
 	isEvent_What()
 }
@@ -1959,6 +1985,10 @@ type Event_Gone struct {
 	Gone *Gone `protobuf:"bytes,5,opt,name=gone,proto3,oneof"`
 }
 
+type Event_Mark struct {
+	Mark *Mark `protobuf:"bytes,6,opt,name=mark,proto3,oneof"`
+}
+
 func (*Event_Answer) isEvent_What() {}
 
 func (*Event_Break) isEvent_What() {}
@@ -1968,6 +1998,8 @@ func (*Event_Change) isEvent_What() {}
 func (*Event_Watch) isEvent_What() {}
 
 func (*Event_Gone) isEvent_What() {}
+
+func (*Event_Mark) isEvent_What() {}
 
 type Answer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2429,6 +2461,58 @@ func (x *Gone) GetFlock() bool {
 	return false
 }
 
+type Mark struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Marks         []uint32               `protobuf:"varint,1,rep,packed,name=marks,proto3" json:"marks,omitempty"`
+	Lent          bool                   `protobuf:"varint,2,opt,name=lent,proto3" json:"lent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mark) Reset() {
+	*x = Mark{}
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mark) ProtoMessage() {}
+
+func (x *Mark) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mark.ProtoReflect.Descriptor instead.
+func (*Mark) Descriptor() ([]byte, []int) {
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Mark) GetMarks() []uint32 {
+	if x != nil {
+		return x.Marks
+	}
+	return nil
+}
+
+func (x *Mark) GetLent() bool {
+	if x != nil {
+		return x.Lent
+	}
+	return false
+}
+
 // A long list comes in pieces; pieces of one file follow each other and carry the same key.
 type Filter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2445,7 +2529,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2541,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[29]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2554,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{29}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Filter) GetPath() []byte {
@@ -2533,7 +2617,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +2629,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[30]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +2642,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{30}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Snapshot) GetFiles() []*FileState {
@@ -2597,7 +2681,7 @@ type FileState struct {
 
 func (x *FileState) Reset() {
 	*x = FileState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2693,7 @@ func (x *FileState) String() string {
 func (*FileState) ProtoMessage() {}
 
 func (x *FileState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[31]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2706,7 @@ func (x *FileState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileState.ProtoReflect.Descriptor instead.
 func (*FileState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{31}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FileState) GetKey() *Key {
@@ -2691,7 +2775,7 @@ type OpenState struct {
 
 func (x *OpenState) Reset() {
 	*x = OpenState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2703,7 +2787,7 @@ func (x *OpenState) String() string {
 func (*OpenState) ProtoMessage() {}
 
 func (x *OpenState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[32]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2716,7 +2800,7 @@ func (x *OpenState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenState.ProtoReflect.Descriptor instead.
 func (*OpenState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{32}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OpenState) GetOpen() uint64 {
@@ -2799,7 +2883,7 @@ type RangeState struct {
 
 func (x *RangeState) Reset() {
 	*x = RangeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2811,7 +2895,7 @@ func (x *RangeState) String() string {
 func (*RangeState) ProtoMessage() {}
 
 func (x *RangeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[33]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2824,7 +2908,7 @@ func (x *RangeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RangeState.ProtoReflect.Descriptor instead.
 func (*RangeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{33}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RangeState) GetOwner() *Owner {
@@ -2908,7 +2992,7 @@ type LeaseState struct {
 
 func (x *LeaseState) Reset() {
 	*x = LeaseState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +3004,7 @@ func (x *LeaseState) String() string {
 func (*LeaseState) ProtoMessage() {}
 
 func (x *LeaseState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[34]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +3017,7 @@ func (x *LeaseState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseState.ProtoReflect.Descriptor instead.
 func (*LeaseState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{34}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaseState) GetClient() []byte {
@@ -3021,7 +3105,7 @@ type WaiterState struct {
 
 func (x *WaiterState) Reset() {
 	*x = WaiterState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3117,7 @@ func (x *WaiterState) String() string {
 func (*WaiterState) ProtoMessage() {}
 
 func (x *WaiterState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[35]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3130,7 @@ func (x *WaiterState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaiterState.ProtoReflect.Descriptor instead.
 func (*WaiterState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{35}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WaiterState) GetTicket() uint64 {
@@ -3109,7 +3193,7 @@ type BreakRequest struct {
 
 func (x *BreakRequest) Reset() {
 	*x = BreakRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3205,7 @@ func (x *BreakRequest) String() string {
 func (*BreakRequest) ProtoMessage() {}
 
 func (x *BreakRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[36]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3218,7 @@ func (x *BreakRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakRequest.ProtoReflect.Descriptor instead.
 func (*BreakRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{36}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BreakRequest) GetFilter() *Filter {
@@ -3160,7 +3244,7 @@ type ForgetReply struct {
 
 func (x *ForgetReply) Reset() {
 	*x = ForgetReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3172,7 +3256,7 @@ func (x *ForgetReply) String() string {
 func (*ForgetReply) ProtoMessage() {}
 
 func (x *ForgetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[37]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3185,7 +3269,7 @@ func (x *ForgetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetReply.ProtoReflect.Descriptor instead.
 func (*ForgetReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{37}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ForgetReply) GetHeld() uint64 {
@@ -3204,7 +3288,7 @@ type DenialList struct {
 
 func (x *DenialList) Reset() {
 	*x = DenialList{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3216,7 +3300,7 @@ func (x *DenialList) String() string {
 func (*DenialList) ProtoMessage() {}
 
 func (x *DenialList) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[38]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3229,7 +3313,7 @@ func (x *DenialList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenialList.ProtoReflect.Descriptor instead.
 func (*DenialList) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{38}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DenialList) GetDenials() []*Denial {
@@ -3258,7 +3342,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +3354,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[39]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +3367,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{39}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Denial) GetAt() int64 {
@@ -3372,7 +3456,7 @@ type Doors struct {
 
 func (x *Doors) Reset() {
 	*x = Doors{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3468,7 @@ func (x *Doors) String() string {
 func (*Doors) ProtoMessage() {}
 
 func (x *Doors) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[40]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3481,7 @@ func (x *Doors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doors.ProtoReflect.Descriptor instead.
 func (*Doors) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{40}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Doors) GetDoors() map[string]string {
@@ -3423,7 +3507,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3435,7 +3519,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[41]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3448,7 +3532,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{41}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Session) GetId() uint64 {
@@ -3517,7 +3601,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3613,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[42]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3626,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{42}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SessionRequest) GetSession() *Session {
@@ -3568,7 +3652,7 @@ type SessionList struct {
 
 func (x *SessionList) Reset() {
 	*x = SessionList{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3664,7 @@ func (x *SessionList) String() string {
 func (*SessionList) ProtoMessage() {}
 
 func (x *SessionList) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[43]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3677,7 @@ func (x *SessionList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionList.ProtoReflect.Descriptor instead.
 func (*SessionList) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{43}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SessionList) GetSessions() []*Session {
@@ -3613,7 +3697,7 @@ type NSMState struct {
 
 func (x *NSMState) Reset() {
 	*x = NSMState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3625,7 +3709,7 @@ func (x *NSMState) String() string {
 func (*NSMState) ProtoMessage() {}
 
 func (x *NSMState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[44]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3638,7 +3722,7 @@ func (x *NSMState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NSMState.ProtoReflect.Descriptor instead.
 func (*NSMState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{44}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NSMState) GetState() int32 {
@@ -3666,7 +3750,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3762,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[45]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +3775,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{45}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Host) GetName() []byte {
@@ -3726,7 +3810,7 @@ type NotifiedRequest struct {
 
 func (x *NotifiedRequest) Reset() {
 	*x = NotifiedRequest{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3738,7 +3822,7 @@ func (x *NotifiedRequest) String() string {
 func (*NotifiedRequest) ProtoMessage() {}
 
 func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[46]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3751,7 +3835,7 @@ func (x *NotifiedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedRequest.ProtoReflect.Descriptor instead.
 func (*NotifiedRequest) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{46}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NotifiedRequest) GetName() []byte {
@@ -3784,7 +3868,7 @@ type NotifiedReply struct {
 
 func (x *NotifiedReply) Reset() {
 	*x = NotifiedReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3796,7 +3880,7 @@ func (x *NotifiedReply) String() string {
 func (*NotifiedReply) ProtoMessage() {}
 
 func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[47]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3809,7 +3893,7 @@ func (x *NotifiedReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifiedReply.ProtoReflect.Descriptor instead.
 func (*NotifiedReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{47}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *NotifiedReply) GetFreed() bool {
@@ -3833,7 +3917,7 @@ type StatusReply struct {
 
 func (x *StatusReply) Reset() {
 	*x = StatusReply{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +3929,7 @@ func (x *StatusReply) String() string {
 func (*StatusReply) ProtoMessage() {}
 
 func (x *StatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[48]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +3942,7 @@ func (x *StatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReply.ProtoReflect.Descriptor instead.
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{48}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StatusReply) GetVersion() string {
@@ -3915,7 +3999,7 @@ type Daemon struct {
 
 func (x *Daemon) Reset() {
 	*x = Daemon{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3927,7 +4011,7 @@ func (x *Daemon) String() string {
 func (*Daemon) ProtoMessage() {}
 
 func (x *Daemon) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[49]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3940,7 +4024,7 @@ func (x *Daemon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Daemon.ProtoReflect.Descriptor instead.
 func (*Daemon) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{49}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Daemon) GetName() string {
@@ -3982,7 +4066,7 @@ type TreeState struct {
 
 func (x *TreeState) Reset() {
 	*x = TreeState{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[50]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3994,7 +4078,7 @@ func (x *TreeState) String() string {
 func (*TreeState) ProtoMessage() {}
 
 func (x *TreeState) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[50]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4007,7 +4091,7 @@ func (x *TreeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeState.ProtoReflect.Descriptor instead.
 func (*TreeState) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{50}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TreeState) GetName() []byte {
@@ -4045,7 +4129,7 @@ type TreePacket struct {
 
 func (x *TreePacket) Reset() {
 	*x = TreePacket{}
-	mi := &file_gateway_ipc_lock_proto_msgTypes[51]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4057,7 +4141,7 @@ func (x *TreePacket) String() string {
 func (*TreePacket) ProtoMessage() {}
 
 func (x *TreePacket) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_ipc_lock_proto_msgTypes[51]
+	mi := &file_gateway_ipc_lock_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4070,7 +4154,7 @@ func (x *TreePacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreePacket.ProtoReflect.Descriptor instead.
 func (*TreePacket) Descriptor() ([]byte, []int) {
-	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{51}
+	return file_gateway_ipc_lock_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TreePacket) GetVersion() uint32 {
@@ -4113,12 +4197,13 @@ var File_gateway_ipc_lock_proto protoreflect.FileDescriptor
 const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\n" +
 	"\x16gateway/ipc/lock.proto\x12\vdittofs.ipc\"\a\n" +
-	"\x05Empty\"f\n" +
+	"\x05Empty\"\x80\x01\n" +
 	"\fHelloRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04door\x18\x02 \x01(\rR\x04door\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\"<\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x18\n" +
+	"\aborrows\x18\x05 \x01(\bR\aborrows\"<\n" +
 	"\n" +
 	"HelloReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
@@ -4244,10 +4329,11 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x04path\x18\r \x01(\fR\x04path\x12\x12\n" +
 	"\x04user\x18\x0e \x01(\fR\x04user\x12\x10\n" +
 	"\x03try\x18\x0f \x01(\bR\x03try\x12#\n" +
-	"\x02by\x18\x10 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\"O\n" +
+	"\x02by\x18\x10 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\"e\n" +
 	"\x06Result\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12+\n" +
-	"\x06holder\x18\x02 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\" \n" +
+	"\x06holder\x18\x02 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\x12\x14\n" +
+	"\x05quiet\x18\x03 \x01(\bR\x05quiet\" \n" +
 	"\x06Ticket\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\"#\n" +
 	"\aVerdict\x12\x18\n" +
@@ -4262,13 +4348,14 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\apending\x18\x02 \x01(\bR\apending\"8\n" +
 	"\n" +
 	"EventBatch\x12*\n" +
-	"\x06events\x18\x01 \x03(\v2\x12.dittofs.ipc.EventR\x06events\"\xee\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.dittofs.ipc.EventR\x06events\"\x97\x02\n" +
 	"\x05Event\x12-\n" +
 	"\x06answer\x18\x01 \x01(\v2\x13.dittofs.ipc.AnswerH\x00R\x06answer\x12*\n" +
 	"\x05break\x18\x02 \x01(\v2\x12.dittofs.ipc.BreakH\x00R\x05break\x12-\n" +
 	"\x06change\x18\x03 \x01(\v2\x13.dittofs.ipc.ChangeH\x00R\x06change\x12*\n" +
 	"\x05watch\x18\x04 \x01(\v2\x12.dittofs.ipc.WatchH\x00R\x05watch\x12'\n" +
-	"\x04gone\x18\x05 \x01(\v2\x11.dittofs.ipc.GoneH\x00R\x04goneB\x06\n" +
+	"\x04gone\x18\x05 \x01(\v2\x11.dittofs.ipc.GoneH\x00R\x04gone\x12'\n" +
+	"\x04mark\x18\x06 \x01(\v2\x11.dittofs.ipc.MarkH\x00R\x04markB\x06\n" +
 	"\x04what\"\xdf\x01\n" +
 	"\x06Answer\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\x04R\x06ticket\x12\x18\n" +
@@ -4309,7 +4396,10 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06length\x18\x06 \x01(\x04R\x06length\x12\x1c\n" +
 	"\texclusive\x18\a \x01(\bR\texclusive\x12\x14\n" +
-	"\x05flock\x18\b \x01(\bR\x05flock\"\xa4\x01\n" +
+	"\x05flock\x18\b \x01(\bR\x05flock\"0\n" +
+	"\x04Mark\x12\x14\n" +
+	"\x05marks\x18\x01 \x03(\rR\x05marks\x12\x12\n" +
+	"\x04lent\x18\x02 \x01(\bR\x04lent\"\xa4\x01\n" +
 	"\x06Filter\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\fR\x06client\x12\x12\n" +
@@ -4459,7 +4549,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\bACCEPTED\x10\x02\x12\v\n" +
 	"\aREFUSED\x10\x03\x12\b\n" +
 	"\x04TAKE\x10\x04\x12\t\n" +
-	"\x05TREES\x10\x052\x84\n" +
+	"\x05TREES\x10\x052\xb7\n" +
 	"\n" +
 	"\aCounter\x12;\n" +
 	"\x05Hello\x12\x19.dittofs.ipc.HelloRequest\x1a\x17.dittofs.ipc.HelloReply\x127\n" +
@@ -4484,7 +4574,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\aServing\x12\x12.dittofs.ipc.Doors\x1a\x12.dittofs.ipc.Empty\x12:\n" +
 	"\aSession\x12\x1b.dittofs.ipc.SessionRequest\x1a\x12.dittofs.ipc.Empty\x122\n" +
 	"\x03NSM\x12\x12.dittofs.ipc.Empty\x1a\x15.dittofs.ipc.NSMState0\x01\x12D\n" +
-	"\bNotified\x12\x1c.dittofs.ipc.NotifiedRequest\x1a\x1a.dittofs.ipc.NotifiedReply2\xcc\x03\n" +
+	"\bNotified\x12\x1c.dittofs.ipc.NotifiedRequest\x1a\x1a.dittofs.ipc.NotifiedReply\x121\n" +
+	"\bReturned\x12\x11.dittofs.ipc.Mark\x1a\x12.dittofs.ipc.Empty2\xcc\x03\n" +
 	"\x05Admin\x126\n" +
 	"\x06Status\x12\x12.dittofs.ipc.Empty\x1a\x18.dittofs.ipc.StatusReply\x124\n" +
 	"\x04List\x12\x13.dittofs.ipc.Filter\x1a\x15.dittofs.ipc.Snapshot0\x01\x12:\n" +
@@ -4508,7 +4599,7 @@ func file_gateway_ipc_lock_proto_rawDescGZIP() []byte {
 }
 
 var file_gateway_ipc_lock_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_gateway_ipc_lock_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_gateway_ipc_lock_proto_goTypes = []any{
 	(TreePacket_Kind)(0),       // 0: dittofs.ipc.TreePacket.Kind
 	(*Empty)(nil),              // 1: dittofs.ipc.Empty
@@ -4540,31 +4631,32 @@ var file_gateway_ipc_lock_proto_goTypes = []any{
 	(*Change)(nil),             // 27: dittofs.ipc.Change
 	(*Watch)(nil),              // 28: dittofs.ipc.Watch
 	(*Gone)(nil),               // 29: dittofs.ipc.Gone
-	(*Filter)(nil),             // 30: dittofs.ipc.Filter
-	(*Snapshot)(nil),           // 31: dittofs.ipc.Snapshot
-	(*FileState)(nil),          // 32: dittofs.ipc.FileState
-	(*OpenState)(nil),          // 33: dittofs.ipc.OpenState
-	(*RangeState)(nil),         // 34: dittofs.ipc.RangeState
-	(*LeaseState)(nil),         // 35: dittofs.ipc.LeaseState
-	(*WaiterState)(nil),        // 36: dittofs.ipc.WaiterState
-	(*BreakRequest)(nil),       // 37: dittofs.ipc.BreakRequest
-	(*ForgetReply)(nil),        // 38: dittofs.ipc.ForgetReply
-	(*DenialList)(nil),         // 39: dittofs.ipc.DenialList
-	(*Denial)(nil),             // 40: dittofs.ipc.Denial
-	(*Doors)(nil),              // 41: dittofs.ipc.Doors
-	(*Session)(nil),            // 42: dittofs.ipc.Session
-	(*SessionRequest)(nil),     // 43: dittofs.ipc.SessionRequest
-	(*SessionList)(nil),        // 44: dittofs.ipc.SessionList
-	(*NSMState)(nil),           // 45: dittofs.ipc.NSMState
-	(*Host)(nil),               // 46: dittofs.ipc.Host
-	(*NotifiedRequest)(nil),    // 47: dittofs.ipc.NotifiedRequest
-	(*NotifiedReply)(nil),      // 48: dittofs.ipc.NotifiedReply
-	(*StatusReply)(nil),        // 49: dittofs.ipc.StatusReply
-	(*Daemon)(nil),             // 50: dittofs.ipc.Daemon
-	(*TreeState)(nil),          // 51: dittofs.ipc.TreeState
-	(*TreePacket)(nil),         // 52: dittofs.ipc.TreePacket
-	nil,                        // 53: dittofs.ipc.Doors.DoorsEntry
-	nil,                        // 54: dittofs.ipc.Daemon.DoorsEntry
+	(*Mark)(nil),               // 30: dittofs.ipc.Mark
+	(*Filter)(nil),             // 31: dittofs.ipc.Filter
+	(*Snapshot)(nil),           // 32: dittofs.ipc.Snapshot
+	(*FileState)(nil),          // 33: dittofs.ipc.FileState
+	(*OpenState)(nil),          // 34: dittofs.ipc.OpenState
+	(*RangeState)(nil),         // 35: dittofs.ipc.RangeState
+	(*LeaseState)(nil),         // 36: dittofs.ipc.LeaseState
+	(*WaiterState)(nil),        // 37: dittofs.ipc.WaiterState
+	(*BreakRequest)(nil),       // 38: dittofs.ipc.BreakRequest
+	(*ForgetReply)(nil),        // 39: dittofs.ipc.ForgetReply
+	(*DenialList)(nil),         // 40: dittofs.ipc.DenialList
+	(*Denial)(nil),             // 41: dittofs.ipc.Denial
+	(*Doors)(nil),              // 42: dittofs.ipc.Doors
+	(*Session)(nil),            // 43: dittofs.ipc.Session
+	(*SessionRequest)(nil),     // 44: dittofs.ipc.SessionRequest
+	(*SessionList)(nil),        // 45: dittofs.ipc.SessionList
+	(*NSMState)(nil),           // 46: dittofs.ipc.NSMState
+	(*Host)(nil),               // 47: dittofs.ipc.Host
+	(*NotifiedRequest)(nil),    // 48: dittofs.ipc.NotifiedRequest
+	(*NotifiedReply)(nil),      // 49: dittofs.ipc.NotifiedReply
+	(*StatusReply)(nil),        // 50: dittofs.ipc.StatusReply
+	(*Daemon)(nil),             // 51: dittofs.ipc.Daemon
+	(*TreeState)(nil),          // 52: dittofs.ipc.TreeState
+	(*TreePacket)(nil),         // 53: dittofs.ipc.TreePacket
+	nil,                        // 54: dittofs.ipc.Doors.DoorsEntry
+	nil,                        // 55: dittofs.ipc.Daemon.DoorsEntry
 }
 var file_gateway_ipc_lock_proto_depIdxs = []int32{
 	6,  // 0: dittofs.ipc.Owner.client:type_name -> dittofs.ipc.Client
@@ -4590,102 +4682,105 @@ var file_gateway_ipc_lock_proto_depIdxs = []int32{
 	27, // 20: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
 	28, // 21: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
 	29, // 22: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
-	8,  // 23: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
-	5,  // 24: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
-	5,  // 25: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
-	5,  // 26: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
-	5,  // 27: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
-	7,  // 28: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
-	5,  // 29: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
-	32, // 30: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
-	5,  // 31: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
-	33, // 32: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
-	34, // 33: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
-	35, // 34: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
-	36, // 35: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
-	7,  // 36: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 37: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 38: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 39: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
-	30, // 40: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
-	40, // 41: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
-	5,  // 42: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
-	7,  // 43: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
-	8,  // 44: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
-	53, // 45: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
-	42, // 46: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
-	42, // 47: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
-	46, // 48: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
-	50, // 49: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
-	51, // 50: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
-	54, // 51: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
-	0,  // 52: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
-	51, // 53: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
-	2,  // 54: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
-	1,  // 55: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
-	1,  // 56: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
-	9,  // 57: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
-	11, // 58: dittofs.ipc.Counter.Reconnect:input_type -> dittofs.ipc.ReconnectRequest
-	13, // 59: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
-	15, // 60: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
-	16, // 61: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
-	17, // 62: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
-	17, // 63: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
-	17, // 64: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
-	19, // 65: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
-	17, // 66: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
-	21, // 67: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
-	22, // 68: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
-	6,  // 69: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
-	27, // 70: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
-	30, // 71: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
-	41, // 72: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
-	43, // 73: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
-	1,  // 74: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
-	47, // 75: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
-	1,  // 76: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
-	30, // 77: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
-	1,  // 78: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
-	1,  // 79: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
-	37, // 80: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
-	30, // 81: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
-	1,  // 82: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
-	6,  // 83: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
-	3,  // 84: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
-	23, // 85: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
-	1,  // 86: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
-	10, // 87: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
-	12, // 88: dittofs.ipc.Counter.Reconnect:output_type -> dittofs.ipc.ReconnectResult
-	14, // 89: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
-	18, // 90: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
-	1,  // 91: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
-	18, // 92: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
-	18, // 93: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
-	18, // 94: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
-	20, // 95: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
-	20, // 96: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
-	20, // 97: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
-	20, // 98: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
-	1,  // 99: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
-	1,  // 100: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
-	31, // 101: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
-	1,  // 102: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
-	1,  // 103: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
-	45, // 104: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
-	48, // 105: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
-	49, // 106: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
-	31, // 107: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
-	44, // 108: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
-	1,  // 109: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
-	31, // 110: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
-	39, // 111: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
-	45, // 112: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
-	38, // 113: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
-	84, // [84:114] is the sub-list for method output_type
-	54, // [54:84] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	30, // 23: dittofs.ipc.Event.mark:type_name -> dittofs.ipc.Mark
+	8,  // 24: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
+	5,  // 25: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
+	5,  // 26: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
+	5,  // 27: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
+	5,  // 28: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
+	7,  // 29: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
+	5,  // 30: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
+	33, // 31: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
+	5,  // 32: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
+	34, // 33: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
+	35, // 34: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
+	36, // 35: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
+	37, // 36: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
+	7,  // 37: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 38: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 39: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 40: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
+	31, // 41: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
+	41, // 42: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
+	5,  // 43: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
+	7,  // 44: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
+	8,  // 45: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
+	54, // 46: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
+	43, // 47: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
+	43, // 48: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
+	47, // 49: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
+	51, // 50: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
+	52, // 51: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
+	55, // 52: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
+	0,  // 53: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
+	52, // 54: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
+	2,  // 55: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
+	1,  // 56: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
+	1,  // 57: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
+	9,  // 58: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
+	11, // 59: dittofs.ipc.Counter.Reconnect:input_type -> dittofs.ipc.ReconnectRequest
+	13, // 60: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
+	15, // 61: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
+	16, // 62: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
+	17, // 63: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
+	17, // 64: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
+	17, // 65: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
+	19, // 66: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
+	17, // 67: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
+	21, // 68: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
+	22, // 69: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
+	6,  // 70: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
+	27, // 71: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
+	31, // 72: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
+	42, // 73: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
+	44, // 74: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
+	1,  // 75: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
+	48, // 76: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
+	30, // 77: dittofs.ipc.Counter.Returned:input_type -> dittofs.ipc.Mark
+	1,  // 78: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
+	31, // 79: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
+	1,  // 80: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
+	1,  // 81: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
+	38, // 82: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
+	31, // 83: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
+	1,  // 84: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
+	6,  // 85: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
+	3,  // 86: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
+	23, // 87: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
+	1,  // 88: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
+	10, // 89: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
+	12, // 90: dittofs.ipc.Counter.Reconnect:output_type -> dittofs.ipc.ReconnectResult
+	14, // 91: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
+	18, // 92: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
+	1,  // 93: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
+	18, // 94: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
+	18, // 95: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
+	18, // 96: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
+	20, // 97: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
+	20, // 98: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
+	20, // 99: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
+	20, // 100: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
+	1,  // 101: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
+	1,  // 102: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
+	32, // 103: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
+	1,  // 104: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
+	1,  // 105: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
+	46, // 106: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
+	49, // 107: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
+	1,  // 108: dittofs.ipc.Counter.Returned:output_type -> dittofs.ipc.Empty
+	50, // 109: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
+	32, // 110: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
+	45, // 111: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
+	1,  // 112: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
+	32, // 113: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
+	40, // 114: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
+	46, // 115: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
+	39, // 116: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
+	86, // [86:117] is the sub-list for method output_type
+	55, // [55:86] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_gateway_ipc_lock_proto_init() }
@@ -4699,6 +4794,7 @@ func file_gateway_ipc_lock_proto_init() {
 		(*Event_Change)(nil),
 		(*Event_Watch)(nil),
 		(*Event_Gone)(nil),
+		(*Event_Mark)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4706,7 +4802,7 @@ func file_gateway_ipc_lock_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_ipc_lock_proto_rawDesc), len(file_gateway_ipc_lock_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   54,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

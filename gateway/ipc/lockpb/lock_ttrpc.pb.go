@@ -30,6 +30,7 @@ type CounterService interface {
 	Session(context.Context, *SessionRequest) (*Empty, error)
 	NSM(context.Context, *Empty, Counter_NSMServer) error
 	Notified(context.Context, *NotifiedRequest) (*NotifiedReply, error)
+	Returned(context.Context, *Mark) (*Empty, error)
 }
 
 type Counter_EventsServer interface {
@@ -207,6 +208,13 @@ func RegisterCounterService(srv *ttrpc.Server, svc CounterService) {
 				}
 				return svc.Notified(ctx, &req)
 			},
+			"Returned": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req Mark
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Returned(ctx, &req)
+			},
 		},
 		Streams: map[string]ttrpc.Stream{
 			"Events": {
@@ -269,6 +277,7 @@ type CounterClient interface {
 	Session(context.Context, *SessionRequest) (*Empty, error)
 	NSM(context.Context, *Empty) (Counter_NSMClient, error)
 	Notified(context.Context, *NotifiedRequest) (*NotifiedReply, error)
+	Returned(context.Context, *Mark) (*Empty, error)
 }
 
 type counterClient struct {
@@ -515,6 +524,14 @@ func (x *counterNSMClient) Recv() (*NSMState, error) {
 func (c *counterClient) Notified(ctx context.Context, req *NotifiedRequest) (*NotifiedReply, error) {
 	var resp NotifiedReply
 	if err := c.client.Call(ctx, "dittofs.ipc.Counter", "Notified", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *counterClient) Returned(ctx context.Context, req *Mark) (*Empty, error) {
+	var resp Empty
+	if err := c.client.Call(ctx, "dittofs.ipc.Counter", "Returned", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil
