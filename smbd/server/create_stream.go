@@ -50,8 +50,19 @@ func (c *creation) openStreamFile() (err error) {
 	default:
 		c.stream.name = stored
 	}
+	c.rights = c.s.judge(c.at.file, c.info)
 	if c.max {
 		c.access |= c.maximal()
+	}
+	if c.rights != nil {
+		need := c.needs()
+		if changes || c.access&smb2.Delete != 0 {
+			need |= smb2.FileWriteData
+		}
+		if need&^*c.rights != 0 {
+			return ntstatus.AccessDenied
+		}
+		return c.reopenGranted()
 	}
 	return c.s.as(c.vol, func() error {
 		// A stream is removed by who may write to its file.

@@ -37,6 +37,9 @@ func (i *info) dos(b []byte, name string) {
 	if flags&dosHasCreateTime != 0 && birth > 0 {
 		i.birth = birth.Time()
 	}
+	if change, at := parseDOSChange(b); change > 0 && unchanged(at, i.change) {
+		i.change = change.Time()
+	}
 	if i.isDir() { // where READONLY means nothing to the file system
 		a |= smb2.FileAttributeDirectory | smb2.FileAttributes(bits)&smb2.FileAttributeReadonly
 	} else if i.mode&0o222 == 0 {
@@ -105,4 +108,27 @@ func appendDOSAttrib(b []byte, attributes uint32, birth time.Time) []byte {
 	b = le.AppendUint32(b, attributes)
 	b = le.AppendUint64(b, 0)
 	return le.AppendUint64(b, uint64(created))
+}
+
+// What stands behind version 4's fields is ours: the ChangeTime that a client set, and when it did.
+const dosV4 = 8 + 24
+
+func appendDOSChange(b []byte, change, at wire.Filetime) []byte {
+	le := binary.LittleEndian
+	return le.AppendUint64(le.AppendUint64(b[:dosV4:dosV4], uint64(change)), uint64(at))
+}
+
+func parseDOSChange(b []byte) (change, at wire.Filetime) {
+	if len(b) < dosV4+16 || !bytes.Equal(b[:6], []byte{0, 0, 4, 0, 4, 0}) {
+		return 0, 0
+	}
+	le := binary.LittleEndian
+	return wire.Filetime(le.Uint64(b[dosV4:])), wire.Filetime(le.Uint64(b[dosV4+8:]))
+}
+
+// unchanged reports whether the file system's ctime is the one that setting the attribute at a time gave it. It is as coarse as the
+// kernel's tick.
+func unchanged(at wire.Filetime, ctime time.Time) bool {
+	d := ctime.Sub(at.Time())
+	return d > -25*time.Millisecond && d < 25*time.Millisecond
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"dittofs/gateway/lock"
 	"dittofs/smbd/ntstatus"
@@ -32,6 +33,8 @@ type open struct {
 	parentKey lock.GUID
 	stream    *stream // nil for the file itself
 	hold      uint64  // the open at the counter that holds the stream's file
+
+	holdsWriteTime atomic.Bool // its writes leave the time of the last write, [MS-FSA] UserSetModificationTime
 
 	mu       sync.Mutex // guards the fields below
 	closed   bool

@@ -32,13 +32,13 @@ func (p *place) close() {
 	}
 }
 
-// components splits a client's path into names on disk. The root has none. ".." takes the name before it away, and leads no further up
-// than the root.
+// components splits a client's path into names on disk, at backslashes and, as clients are used to, at slashes. The root has none. ".."
+// takes the name before it away, and leads no further up than the root.
 func components(path string) ([]string, error) {
 	if path == "" {
 		return nil, nil
 	}
-	parts := strings.Split(path, `\`)
+	parts := strings.Split(strings.ReplaceAll(path, "/", `\`), `\`)
 	for i := slices.Index(parts, ".."); i >= 0; i = slices.Index(parts, "..") {
 		if i == 0 {
 			return nil, ntstatus.ObjectPathSyntaxBad

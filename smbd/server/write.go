@@ -44,6 +44,9 @@ func write(ctx context.Context, r *request) (reply, error) {
 	n := 0
 	defer func() { done(n > 0) }()
 	r.proceed()
+	if o.holdsWriteTime.Load() {
+		defer o.holdWriteTime()()
+	}
 	n, err = o.writeAt(q.Data, int64(q.Offset))
 	if err == nil && (q.Flags&smb2.WriteFlagWriteThrough != 0 || o.options&smb2.FileWriteThrough != 0) {
 		err = o.sync(unix.Fdatasync)
