@@ -105,8 +105,10 @@ func (ch *chain) flush() {
 	var sealBy *session
 	for i := range ch.done {
 		d := &ch.done[i]
+		if len(ch.done) > 1 {
+			d.msg = wire.Pad(d.msg, 0, 8) // the last one too, as clients expect
+		}
 		if i < len(ch.done)-1 {
-			d.msg = wire.Pad(d.msg, 0, 8)
 			wire.Put32(d.msg[20:], uint32(len(d.msg))) // NextCommand
 		}
 		if d.seal != nil {

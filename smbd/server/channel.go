@@ -81,6 +81,9 @@ func (h *channel) stand() {
 	h.valid = true
 	h.c.mu.Unlock()
 	h.c.nc.SetReadDeadline(time.Time{})
+	if !h.c.known.Swap(true) {
+		h.c.s.visitors.known(h.c.from)
+	}
 }
 
 // channel finds a session of this connection, valid or not.

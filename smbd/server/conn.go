@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -36,6 +37,8 @@ type conn struct {
 	s       *Server
 	nc      net.Conn
 	address string
+	from    netip.Addr
+	known   atomic.Bool // a session stood once
 	log     *slog.Logger
 	credits *credits
 	flight  *flight

@@ -28,7 +28,9 @@ func ioctl(ctx context.Context, r *request) (reply, error) {
 		return validateNegotiate(r, &q, a)
 	case fscc.FsctlDFSGetReferrals, fscc.FsctlDFSGetReferralsEx:
 		return nil, ntstatus.FsDriverRequired // [MS-SMB2] 3.3.5.15.2: no DFS here
-	case fscc.FsctlQueryNetworkInterfaceInfo, fscc.FsctlPipeWait:
+	case fscc.FsctlQueryNetworkInterfaceInfo:
+		return queryNetworkInterfaces(r, &q, a)
+	case fscc.FsctlPipeWait:
 		return nil, ntstatus.NotSupported
 	}
 	o, err := r.open(q.FileID)

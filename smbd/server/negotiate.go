@@ -84,8 +84,11 @@ func (c *conn) choose(d smb2.Dialect) {
 		c.maxTransfer = largeTransfer
 	}
 	if d >= smb2.Dialect300 {
-		c.ours |= smb2.CapDirectoryLeasing | c.capabilities&smb2.CapMultiChannel
+		c.ours |= smb2.CapDirectoryLeasing
 		c.signing = seal.AESCMAC
+		if c.s.cfg.Settings.SMB.Multichannel {
+			c.ours |= c.capabilities & smb2.CapMultiChannel
+		}
 	}
 	if (d == smb2.Dialect300 || d == smb2.Dialect302) && c.capabilities&smb2.CapEncryption != 0 && c.s.cfg.Settings.SMB.Encryption != "off" {
 		c.ours |= smb2.CapEncryption

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -20,9 +21,6 @@ import (
 	"dittofs/smbd/auth"
 )
 
-// maxConnections bounds the connections. Implementation specific.
-const maxConnections = 2048
-
 // Config is what a Server is made of.
 type Config struct {
 	Settings *config.Config
@@ -35,17 +33,18 @@ type Config struct {
 
 // Server is the SMB server, [MS-SMB2] 3.3.1.5.
 type Server struct {
-	cfg     Config
-	name    string
-	guid    [16]byte
-	log     *slog.Logger
-	metrics *metrics
-	locks   *seat.Seat
-	hold    time.Duration // how long an operation waits for a break
-	shares  map[string]*share
-	opens   opens
-	streams streams
-	watches watches
+	cfg      Config
+	name     string
+	guid     [16]byte
+	log      *slog.Logger
+	metrics  *metrics
+	locks    *seat.Seat
+	hold     time.Duration // how long an operation waits for a break
+	shares   map[string]*share
+	opens    opens
+	visitors *visitors
+	streams  streams
+	watches  watches
 
 	mu       sync.Mutex // guards the fields below
 	conns    map[*conn]struct{}
@@ -56,9 +55,10 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Metrics), name: cfg.Settings.SMB.ServerName,
-		hold:   cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
-		shares: map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
-		opens:  opens{by: map[uint64]*open{}}, watches: newWatches(), streams: streams{by: map[lock.Key][]*stream{}},
+		hold:     cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
+		shares:   map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
+		visitors: newVisitors(cfg.Settings.SMB.Connections, cfg.Settings.SMB.ConnectionsPerAddress),
+		opens:    opens{by: map[uint64]*open{}}, watches: newWatches(), streams: streams{by: map[lock.Key][]*stream{}},
 		conns: map[*conn]struct{}{}, sessions: map[uint64]*session{},
 	}
 	if s.name == "" {
@@ -113,22 +113,22 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			continue
 		}
 		c := s.newConn(nc)
-		s.mu.Lock()
-		full := len(s.conns) >= maxConnections
-		if !full {
-			s.conns[c] = struct{}{}
-		}
-		s.mu.Unlock()
-		if full {
-			s.log.Warn("connection refused: too many", "address", c.address)
+		if ok, tell := s.visitors.enter(c.from, time.Now()); !ok {
+			if tell {
+				s.log.Warn("connections refused: too many", "address", c.from)
+			}
 			nc.Close()
 			continue
 		}
+		s.mu.Lock()
+		s.conns[c] = struct{}{}
+		s.mu.Unlock()
 		s.metrics.connections.Inc()
 		all.Add(1)
 		go func() {
 			defer all.Done()
 			c.serve(ctx)
+			s.visitors.leave(c.from, !c.known.Load())
 			s.mu.Lock()
 			delete(s.conns, c)
 			s.mu.Unlock()
@@ -143,8 +143,9 @@ func (s *Server) newConn(nc net.Conn) *conn {
 		t.SetKeepAlivePeriod(30 * time.Second)
 	}
 	address := nc.RemoteAddr().String()
+	from, _ := netip.ParseAddrPort(address)
 	return &conn{
-		s: s, nc: nc, address: address, log: s.log.With("address", address), credits: newCredits(), flight: newFlight(), breaks: make(chan func(), maxBreaks),
+		s: s, nc: nc, address: address, from: from.Addr().Unmap().WithZone(""), log: s.log.With("address", address), credits: newCredits(), flight: newFlight(), breaks: make(chan func(), maxBreaks),
 		sessions: map[uint64]*channel{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
 	}
 }

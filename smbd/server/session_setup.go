@@ -86,8 +86,13 @@ func (h *channel) refuse(ctx context.Context, err error) error {
 			st = ntstatus.InvalidParameter
 		}
 	}
-	h.c.log.Warn("logon refused", "user", user, "reason", reason)
+	delay := h.c.s.visitors.failed(h.c.from, time.Now())
+	h.c.log.Warn("logon refused", "user", user, "reason", reason, "delay", delay)
 	h.c.s.metrics.refused.Inc()
+	select {
+	case <-time.After(delay): // meanwhile the connection reads nothing
+	case <-ctx.Done():
+	}
 	if h.valid {
 		h.s.end(ctx)
 	} else {
