@@ -45,6 +45,7 @@ type opened struct {
 type caching struct {
 	rights lock.Rights
 	epoch  uint16
+	owed   int // breaks to be acknowledged
 	opens  int
 }
 
@@ -370,7 +371,9 @@ func (l *ledger) broken(b lock.Break) {
 	if b.Epoch != 0 {
 		c.epoch = b.Epoch
 	}
-	if !b.AckRequired {
+	if b.AckRequired {
+		c.owed++
+	} else {
 		c.rights = b.To
 	}
 }
@@ -384,8 +387,9 @@ func (l *ledger) acknowledged(a lock.Ack, out lock.Outcome) {
 	case c == nil:
 	case out == lock.Granted:
 		c.rights &= a.Keep
-	case out == lock.Late:
-		c.rights = 0
+		c.owed--
+	case out == lock.Late && c.owed > 0: // else it was for an earlier lease with this key
+		c.rights, c.owed = 0, 0
 	}
 }
 

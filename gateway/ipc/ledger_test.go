@@ -190,6 +190,15 @@ func TestLeases(t *testing.T) {
 	l.broken(b)
 	expect(l, "1 R 5", "2 R 5")
 
+	// An acknowledgement that is late for a break which is over takes nothing; for one that is out, everything is gone.
+	l.acknowledged(lock.Ack{Client: lock.GUID{1}, LeaseKey: key}, lock.Late)
+	expect(l, "1 R 5", "2 R 5")
+	forced := newLedger()
+	forced.returned(0, &ticket{open: &first}, lock.Answer{Outcome: lock.Granted, Rights: RWH, Epoch: 2})
+	forced.broken(lock.Break{Client: lock.GUID{1}, LeaseKey: key, Kind: lock.LeaseV2, From: RWH, Epoch: 3, AckRequired: true})
+	forced.acknowledged(lock.Ack{Client: lock.GUID{1}, LeaseKey: key}, lock.Late)
+	expect(forced, "1 - 3")
+
 	// It came back with less: that is a break.
 	got := l.regranted(l.snapshot().opens[0], lock.OpenResult{Outcome: lock.Granted, Epoch: 6})
 	want := &lock.Break{Key: file, Client: lock.GUID{1}, LeaseKey: key, Kind: lock.LeaseV2, Open: 1, From: lock.R, Epoch: 6}

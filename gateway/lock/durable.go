@@ -56,6 +56,15 @@ func (t *Table) lose(o *open) {
 	t.dirty = true
 }
 
+// dropLost ends the disconnected opens of a lease that caches no handle any more: no client can have them back.
+func (t *Table) dropLost(l *lease) {
+	for _, o := range append([]*open(nil), t.opens...) {
+		if o.lease == l && o.lost && !o.outlives() {
+			t.die(o)
+		}
+	}
+}
+
 // ClientTimeout is the clock's word that a disconnected open's client did not come back.
 func (t *Table) ClientTimeout(id ID, spell uint64) {
 	if o := t.open(id); o != nil && o.lost && o.spell == spell {

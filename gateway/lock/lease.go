@@ -102,6 +102,7 @@ func (t *Table) send(l *lease, to Rights, o *open) {
 	}
 	t.over(l, Acknowledged)
 	l.rights = to
+	t.dropLost(l)
 	t.recordLease(l)
 	t.dirty = true
 }
@@ -115,6 +116,7 @@ func (t *Table) acknowledge(l *lease, keep Rights) Outcome {
 		return Invalid
 	}
 	l.rights = keep
+	t.dropLost(l)
 	t.dirty = true
 	if keep&^l.need == 0 {
 		t.over(l, Acknowledged)
@@ -162,11 +164,12 @@ func (w *waiter) awaits(l *lease, gone Rights) bool {
 type round struct{ lease, round uint64 }
 
 // AckTimeout is the clock's word that nobody acknowledged in time: the break is forced.
-func (t *Table) AckTimeout(lease, stage uint64) (forced bool) {
-	for _, l := range t.leases {
-		if l.n == lease && l.breaking && l.stage == stage {
+func (t *Table) AckTimeout(n, stage uint64) (forced bool) {
+	for _, l := range append([]*lease(nil), t.leases...) {
+		if l.n == n && l.breaking && l.stage == stage {
 			t.over(l, Forced)
 			l.rights, l.need, l.forced, forced = 0, 0, true, true
+			t.dropLost(l)
 			t.recordLease(l)
 			t.dirty = true
 		}
@@ -318,7 +321,8 @@ func (t *Table) grant(o *open) (res OpenResult) {
 }
 
 func (t *Table) newLease(r *OpenRequest, id ID, rights Rights, epoch uint16) *lease {
-	t.leaseN++
+	// An empty table is forgotten, and a clock of its time may still run: numbers do not begin again.
+	t.leaseN = max(t.leaseN+1, t.Turn<<16)
 	l := &lease{n: t.leaseN, client: r.Owner.Client.GUID, key: r.LeaseKey, kind: r.Kind, dir: r.Directory, rights: rights, epoch: epoch, since: t.At}
 	if r.Kind == Oplock {
 		l.open, l.key = id, GUID{}

@@ -100,6 +100,38 @@ func TestStagedBreak(t *testing.T) {
 	f.expect("epoch", f.leases[0].epoch, 0x12)
 }
 
+// A clock that was set for a lease of a table's earlier life is not the clock of a later one's.
+func TestOldClock(t *testing.T) {
+	f := newFile(t)
+	breaks := func() *lease {
+		f.open(1, Read|Write, LeaseV2, allRights, nil)
+		_, res := f.open(2, Read, NoCache, 0, nil)
+		f.expect("another open", res.Outcome, Blocked)
+		return f.leases[0]
+	}
+	old := breaks()
+	f.Forget(Client{Door: SMB, GUID: GUID{1}})
+	f.Forget(Client{Door: SMB, GUID: GUID{2}})
+	f.expect("empty", f.Empty(), true)
+	turn := f.Turn
+	f.Reset(Key{Ino: 1})
+	f.Turn = turn + 1
+	l := breaks()
+	f.expect("the old clock", f.AckTimeout(old.n, old.stage), false)
+	f.expect("its own", f.AckTimeout(l.n, l.stage), true)
+}
+
+// Who caches writes and presents that beside what came on record just before, and was not heard of, has them called back.
+func TestPresentedBesideTheUntold(t *testing.T) {
+	f := newFile(t)
+	f.Restore(OpenRecord{Request: OpenRequest{Open: 7, Owner: Owner{Client: Client{Door: SMB, GUID: GUID{2}}, Handle: 7}, Access: Read, Share: ShareAll, Kind: LeaseV2, LeaseKey: GUID{2, 1}, Durable: 1, CreateGuid: GUID{7}}, Rights: R | H})
+	n := f.num()
+	r := OpenRequest{Owner: Owner{Client: Client{Door: SMB, GUID: GUID{1}}, Handle: n}, Access: Read, Share: ShareAll, Kind: LeaseV2, LeaseKey: GUID{1, 1}, Rights: allRights}
+	f.expect("presented", f.Present(ID{1, n}, &r, false).Rights, allRights)
+	f.Mustered(1)
+	f.expect("then", f.said(), "RWH>RH!")
+}
+
 // Who waited for one break does not wait for the next one of the same lease, which is another's.
 func TestOneBreakIsNotTheNext(t *testing.T) {
 	f := newFile(t)

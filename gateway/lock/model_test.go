@@ -239,6 +239,11 @@ func (m *model) cut(l *modelLease, left, gone Rights) (waits bool) {
 		return false
 	}
 	l.rights = keep
+	for _, o := range slices.Clone(m.opens) {
+		if o.lease == l && o.lost && !o.outlives() {
+			m.die(o) // no client can have it back
+		}
+	}
 	if waits = had != R && had&gone != 0; waits {
 		m.asked++
 	}

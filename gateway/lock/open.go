@@ -166,7 +166,28 @@ func (t *Table) Mustered(seat uint64) {
 			i++
 		}
 	}
+	// What was granted when the holder gave rights back may be on record, though the door never heard that they were taken.
+	for _, l := range append([]*lease(nil), t.leases...) {
+		if l.stays()&W != 0 && !t.alone(l) {
+			t.demand(l, allRights&^W)
+		}
+	}
 	t.settle()
+}
+
+// alone reports whether nobody else has the file open or holds a range, so that l may cache writes.
+func (t *Table) alone(l *lease) bool {
+	for _, o := range t.opens {
+		if o.lease != l && o.r.Access&^Stream != 0 {
+			return false
+		}
+	}
+	for i := range t.smb {
+		if t.leaseOf(t.smb[i].id) != l {
+			return false
+		}
+	}
+	return len(t.posix) == 0
 }
 
 // Close ends an open, or leaves a durable one to its client.

@@ -3,6 +3,7 @@ package lockmgr_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -34,11 +35,14 @@ func (s *failing) Commit(b []lockdb.KV) error {
 }
 
 type cell struct {
+	file  lock.Key
 	owner lock.Owner
 	at    uint64
 }
 
-// sim is a world of two NLM hosts and two local programs, and what they have been told.
+var simFiles = [3]lock.Key{{FSID: 1, Ino: 1}, {FSID: 1, Ino: 2}, {FSID: 1, Ino: 3}}
+
+// sim is a world of two NLM hosts, two local programs and two SMB clients (sim_smb_test.go), and what they have been told.
 type sim struct {
 	t       *testing.T
 	rnd     *rand.Rand
@@ -52,50 +56,61 @@ type sim struct {
 	told    map[cell]bool // true: exclusive
 	waiting map[uint64]lock.LockRequest
 	ticket  uint64
-	script  []string
+	script  []func() string
+	smb     simSMB
 }
 
 func (s *sim) say(format string, args ...any) {
-	s.script = append(s.script, fmt.Sprintf(format, args...))
+	s.script = append(s.script, func() string { return fmt.Sprintf(format, args...) })
 }
 
 func (s *sim) boot() {
-	s.store = &failing{Memory: s.disk, left: 3 + s.rnd.IntN(40), lands: s.rnd.IntN(2) == 0}
+	s.store = &failing{Memory: s.disk, left: 1 << 30, lands: s.rnd.IntN(2) == 0} // it does not stop before it is asked anything new
 	v, start, err := lockdb.Begin(lockdb.Config{Store: s.store, Log: quiet})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.vault, s.m = v, lockmgr.New(lockmgr.Config{Grace: time.Minute}, start, v, quiet, nil)
+	s.vault, s.m = v, lockmgr.New(lockmgr.Config{Grace: time.Minute, Expect: []string{"smb"}}, start, v, quiet, nil)
 	s.doors = map[lock.Door]*lockmgr.Seat{}
-	s.attach(lock.NLM)
-	s.attach(lock.Local)
+	for _, d := range []lock.Door{lock.SMB, lock.NLM, lock.Local, lock.NFS} {
+		s.attach(d)
+	}
 }
 
 func (s *sim) attach(d lock.Door) {
 	s.doors[d] = s.m.Attach(d, d.String(), func(e lock.Event) {
-		if e.Answer != nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch {
+		case e.Answer != nil:
 			s.events = append(s.events, *e.Answer)
+		case e.Break != nil:
+			s.smb.broken = append(s.smb.broken, *e.Break)
 		}
 	})
+	if d == lock.SMB {
+		s.present()
+	}
 	s.doors[d].Mustered()
 }
 
 // set notes what an owner was told.
 func (s *sim) set(q lock.LockRequest, hold bool) {
 	for at := q.Offset; at < q.Offset+q.Length; at++ {
-		if delete(s.told, cell{q.Owner, at}); !hold {
+		if delete(s.told, cell{q.Key, q.Owner, at}); !hold {
 			continue
 		}
-		s.told[cell{q.Owner, at}] = q.Exclusive
+		s.told[cell{q.Key, q.Owner, at}] = q.Exclusive
 	}
 }
 
 func (s *sim) settle() {
 	synctest.Wait()
 	for _, a := range s.events {
-		s.say("  told %d %v", a.Ticket, a.Outcome)
+		s.say("  told %d %v %v", a.Ticket, a.Outcome, a.Rights)
+		if s.answered(a) {
+			continue
+		}
 		if a.Outcome == lock.Granted {
 			s.set(s.waiting[a.Ticket], true)
 		}
@@ -104,6 +119,7 @@ func (s *sim) settle() {
 		}
 	}
 	s.events = nil
+	s.breaks()
 }
 
 func (s *sim) end() {
@@ -120,6 +136,7 @@ func (s *sim) crash(inFlight ...lock.LockRequest) {
 	s.say("crash")
 	s.store.left = 0
 	s.end()
+	s.crashed()
 	for _, q := range s.waiting {
 		inFlight = append(inFlight, q)
 	}
@@ -133,9 +150,8 @@ func (s *sim) crash(inFlight ...lock.LockRequest) {
 		}
 	}
 	s.boot()
-	s.store.left = 1 << 30 // the next one stops after grace
 	for c, exclusive := range s.told {
-		res, err := s.doors[lock.NLM].Lock(ctx, lock.LockRequest{Key: file, Owner: c.owner, Offset: c.at, Length: 1, Exclusive: exclusive, Reclaim: true})
+		res, err := s.doors[lock.NLM].Lock(ctx, lock.LockRequest{Key: c.file, Owner: c.owner, Offset: c.at, Length: 1, Exclusive: exclusive, Reclaim: true})
 		if err != nil || res.Outcome != lock.Granted {
 			s.t.Errorf("%v lost byte %d: %v %v", c.owner, c.at, res.Outcome, err)
 		}
@@ -149,19 +165,20 @@ func (s *sim) crash(inFlight ...lock.LockRequest) {
 // check compares what is held with what was told.
 func (s *sim) check() {
 	is := map[cell]bool{}
-	for _, f := range s.m.List(lock.Filter{}).Files {
+	for _, f := range s.snapshot() {
 		for _, r := range f.Ranges {
-			for at := r.Offset; at < r.Offset+r.Length; at++ {
-				is[cell{r.Owner, at}] = r.Exclusive
+			for at := r.Offset; at < r.Offset+r.Length && r.Owner.Client.Door != lock.SMB; at++ {
+				is[cell{f.Key, r.Owner, at}] = r.Exclusive
 			}
 		}
+		s.checkSMB(&f)
 	}
-	if fmt.Sprint(is) != fmt.Sprint(s.told) {
+	if !maps.Equal(is, s.told) {
 		s.t.Errorf("held %v\n told %v", is, s.told)
 	}
 	for a, exclusive := range s.told {
 		for b := range s.told {
-			if exclusive && a.at == b.at && a.owner != b.owner {
+			if exclusive && a.at == b.at && a.file == b.file && a.owner != b.owner {
 				s.t.Errorf("byte %d is granted to %v and %v", a.at, a.owner, b.owner)
 			}
 		}
@@ -170,7 +187,7 @@ func (s *sim) check() {
 
 func (s *sim) request() lock.LockRequest {
 	s.ticket++
-	q := lock.LockRequest{Key: file, Offset: uint64(s.rnd.IntN(5)), Exclusive: s.rnd.IntN(2) == 0, Ticket: s.ticket * uint64(s.rnd.IntN(2))}
+	q := lock.LockRequest{Key: simFiles[s.rnd.IntN(len(simFiles))], Offset: uint64(s.rnd.IntN(5)), Exclusive: s.rnd.IntN(2) == 0, Ticket: s.ticket * uint64(s.rnd.IntN(2))}
 	q.Length = 1 + uint64(s.rnd.IntN(3))
 	who := s.rnd.IntN(4)
 	if q.Owner = (lock.Owner{Client: lock.Client{Door: lock.Local}, Handle: uint64(who + 1)}); who < 2 {
@@ -181,8 +198,23 @@ func (s *sim) request() lock.LockRequest {
 
 func (s *sim) run() {
 	s.boot()
+	s.store.left = 1 + s.rnd.IntN(40)
 	var post []lock.LockRequest // on its way: arrives late, in any order, and sometimes twice
-	for range 40 {
+	for range 60 {
+		s.smb.fresh = false
+		if s.rnd.IntN(2) == 0 {
+			s.stepSMB()
+			s.settle()
+			if s.store.left <= 0 {
+				s.crash()
+			} else {
+				s.check()
+			}
+			if s.t.Failed() {
+				break
+			}
+			continue
+		}
 		for len(post) < 3 {
 			post = append(post, s.request())
 		}
@@ -216,7 +248,7 @@ func (s *sim) run() {
 			if out = res.Outcome; out == lock.Granted {
 				s.set(q, false)
 			}
-			s.say("unlock %v %d+%d: %v", q.Owner, q.Offset, q.Length, out)
+			s.say("unlock %v on %d %d+%d: %v", q.Owner, q.Key.Ino, q.Offset, q.Length, out)
 		case 7:
 			for n := range s.waiting {
 				door := s.doors[s.waiting[n].Owner.Client.Door]
@@ -233,7 +265,7 @@ func (s *sim) run() {
 			}
 			res, _ := door.Lock(ctx, q)
 			out = res.Outcome
-			s.say("lock %v %d+%d exclusive %v ticket %d: %v", q.Owner, q.Offset, q.Length, q.Exclusive, q.Ticket, out)
+			s.say("lock %v on %d %d+%d exclusive %v ticket %d: %v", q.Owner, q.Key.Ino, q.Offset, q.Length, q.Exclusive, q.Ticket, out)
 			if out != lock.Blocked {
 				delete(s.waiting, q.Ticket)
 			}
@@ -266,11 +298,11 @@ func TestSimulation(t *testing.T) {
 	first := number("DITTOFS_SEED", 1)
 	for seed := first; seed < first+number("DITTOFS_SEEDS", 10000); seed++ {
 		synctest.Test(t, func(t *testing.T) {
-			s := &sim{t: t, rnd: rand.New(rand.NewPCG(uint64(seed), 7)), disk: memory(t), told: map[cell]bool{}, waiting: map[uint64]lock.LockRequest{}}
+			s := &sim{t: t, rnd: rand.New(rand.NewPCG(uint64(seed), 7)), disk: memory(t), told: map[cell]bool{}, waiting: map[uint64]lock.LockRequest{}, smb: newSimSMB()}
 			s.run()
 			if t.Failed() {
 				for _, line := range s.script {
-					t.Log(line)
+					t.Log(line())
 				}
 				t.Fatalf("again: DITTOFS_SEED=%d DITTOFS_SEEDS=1 go test ./gateway/internal/lockmgr -run Simulation", seed)
 			}
