@@ -72,7 +72,18 @@ var fixed = map[FileClass]int{
 	FileNetworkOpen: 56, FileAttributeTag: 8, FileNormalizedName: 4, FileID: 24, FileValidDataLength: 8,
 }
 
-var fsFixed = map[FSClass]int{FSVolume: 18, FSSize: 24, FSDevice: 8, FSAttribute: 12, FSFullSize: 32, FSObjectID: 64, FSSectorSize: 28}
+// least is what an answer with a name needs at least: its structure as it is in memory, rounded up ([MS-FSA] 2.1.5.12, BlockAlign).
+var least = map[FileClass]int{FileAll: 104, FileName: 8, FileNormalizedName: 8, FileAlternateName: 8, FileStream: 32}
+
+var fsLeast = map[FSClass]int{FSVolume: 24, FSAttribute: 16}
+
+// Least is how many bytes an answer to c needs at least, before it can be cut.
+func (c FileClass) Least() int { return max(least[c], fixed[c]) }
+
+// Least is FileClass.Least.
+func (c FSClass) Least() int { return max(fsLeast[c], fsFixed[c]) }
+
+var fsFixed = map[FSClass]int{FSVolume: 18, FSSize: 24, FSDevice: 8, FSAttribute: 12, FSControl: 48, FSFullSize: 32, FSObjectID: 64, FSSectorSize: 28}
 
 // FixedSize is how many bytes of c stand before its name, or all of them where it has none; 0 for a class that this package lacks.
 func (c FileClass) FixedSize() int { return fixed[c] }
@@ -82,11 +93,11 @@ func (c FSClass) FixedSize() int { return fsFixed[c] }
 
 // Fit cuts an answer to what the client has room for, [MS-FSA] 2.1.5.12: nothing where not even the fixed part fits, and
 // STATUS_BUFFER_OVERFLOW where only some of the name does.
-func Fit(answer []byte, fixedSize int, limit uint32) ([]byte, ntstatus.Status) {
+func Fit(answer []byte, least int, limit uint32) ([]byte, ntstatus.Status) {
 	switch {
 	case uint64(len(answer)) <= uint64(limit):
 		return answer, ntstatus.Success
-	case limit < uint32(fixedSize):
+	case limit < uint32(least):
 		return nil, ntstatus.InfoLengthMismatch
 	}
 	return answer[:limit], ntstatus.BufferOverflow

@@ -6,6 +6,36 @@ import (
 
 // File system information, [MS-FSCC] 2.5.
 
+// FSControlInformation is FileFsControlInformation, [MS-FSCC] 2.5.2: the volume's default quotas. All ones is no limit.
+type FSControlInformation struct {
+	FreeSpaceStartFiltering, FreeSpaceThreshold, FreeSpaceStopFiltering uint64
+	DefaultQuotaThreshold, DefaultQuotaLimit                            uint64
+	FileSystemControlFlags                                              uint32
+}
+
+func (i *FSControlInformation) numbers() [5]*uint64 {
+	return [5]*uint64{&i.FreeSpaceStartFiltering, &i.FreeSpaceThreshold, &i.FreeSpaceStopFiltering, &i.DefaultQuotaThreshold, &i.DefaultQuotaLimit}
+}
+
+// Parse reads the structure.
+func (i *FSControlInformation) Parse(b []byte) error {
+	c := wire.Reader(b)
+	for _, n := range i.numbers() {
+		*n = c.Uint64()
+	}
+	i.FileSystemControlFlags = c.Uint32()
+	c.Skip(4)
+	return c.End()
+}
+
+// Append appends the structure.
+func (i *FSControlInformation) Append(b []byte) []byte {
+	for _, n := range i.numbers() {
+		b = wire.Append64(b, *n)
+	}
+	return wire.AppendZero(wire.Append32(b, i.FileSystemControlFlags), 4)
+}
+
 // FSSizeInformation is FileFsSizeInformation, [MS-FSCC] 2.5.
 type FSSizeInformation struct {
 	TotalAllocationUnits     uint64

@@ -59,6 +59,7 @@ func filled() map[structure]int {
 		&FileLevelTrim{1, []FileAllocatedRange{{2, 3}, {4, 5}}}:                 40,
 		&FileObjectID{[16]byte{1}, [16]byte{2}, [16]byte{3}, [16]byte{4}}:       64,
 		&FSVolumeInformation{1, 2, true, "demo"}:                                FSVolume.FixedSize() + 8,
+		&FSControlInformation{1, 2, 3, 4, 5, 6}:                                 FSControl.FixedSize(),
 		&FSSizeInformation{1, 2, 3, 4}:                                          FSSize.FixedSize(),
 		&FSFullSizeInformation{1, 2, 3, 4, 5}:                                   FSFullSize.FixedSize(),
 		&FSDeviceInformation{FileDeviceDisk, FileRemoteDevice}:                  FSDevice.FixedSize(),

@@ -178,6 +178,7 @@ func (c *creation) ask(ctx context.Context) error {
 	locks := c.s.s.locks
 	o := newOpen(c.r)
 	o.vol, o.key, o.directory, o.file, o.access, o.options = c.vol, key, c.info.isDir(), c.file, c.access, c.q.CreateOptions
+	o.mode.Store(uint32(c.q.CreateOptions & modes))
 	o.parent, o.name, o.path = c.at.parent, c.at.name, c.at.path
 	if c.stream.name != "" {
 		o.stream, o.directory = c.s.s.streams.use(key, c.stream.name), false
@@ -254,6 +255,11 @@ func (c *creation) settle() error {
 		}
 		if err := setAttributes(c.file, c.at.name, a, wire.Filetime(0)); err != nil {
 			c.r.chain.c.log.Debug("attributes not set", "path", c.at.path, "err", err)
+		}
+	}
+	if n := c.q.Contexts.AllocationSize; n != nil && *n > 0 && *n < 1<<63 && (c.made || c.overwrites()) && c.info.isRegular() && c.writable() {
+		if err := reserve(c.file, int64(*n)); err != nil {
+			return err
 		}
 	}
 	if c.made {

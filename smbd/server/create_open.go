@@ -240,7 +240,7 @@ func (c *creation) maximal() smb2.AccessMask {
 			if c.info.isDir() {
 				a |= smb2.FileAddFile | smb2.FileAddSubdirectory | smb2.FileDeleteChild
 			} else if c.info.attributes&smb2.FileAttributeReadonly == 0 {
-				a |= smb2.FileWriteData | smb2.FileAppendData
+				a |= smb2.FileWriteData | smb2.FileAppendData | smb2.FileDeleteChild // which means nothing, and belongs to all rights
 			}
 		}
 		if owner {

@@ -23,7 +23,8 @@ const (
 )
 
 // stored are the attributes that are kept; the others follow from the mode and the kind of file.
-const stored = smb2.FileAttributeHidden | smb2.FileAttributeSystem | smb2.FileAttributeArchive | smb2.FileAttributeSparseFile
+const stored = smb2.FileAttributeHidden | smb2.FileAttributeSystem | smb2.FileAttributeArchive | smb2.FileAttributeSparseFile |
+	smb2.FileAttributeTemporary | smb2.FileAttributeOffline
 
 // dos fills in the attributes and, where one was set, the creation time, from the attribute's bytes.
 func (i *info) dos(b []byte, name string) {

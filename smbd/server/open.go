@@ -34,17 +34,20 @@ type open struct {
 	stream    *stream // nil for the file itself
 	hold      uint64  // the open at the counter that holds the stream's file
 
-	holdsWriteTime atomic.Bool // its writes leave the time of the last write, [MS-FSA] UserSetModificationTime
+	holdsWriteTime  atomic.Bool // what it does leaves the time as it is, [MS-FSA] UserSetModificationTime
+	holdsChangeTime atomic.Bool // likewise, UserSetChangeTime
+
+	mode atomic.Uint32 // FileModeInformation, of the options
+	pos  atomic.Uint64
 
 	mu       sync.Mutex // guards the fields below
 	closed   bool
 	users    map[*request]struct{}
 	parent   *os.File // O_PATH, the directory that name was found in; nil for the root
 	name     string
-	path     string // for people
-	scan     *scan  // QUERY_DIRECTORY's place
-	watch    *watch // CHANGE_NOTIFY's
-	pos      uint64
+	path     string   // for people
+	scan     *scan    // QUERY_DIRECTORY's place
+	watch    *watch   // CHANGE_NOTIFY's
 	dirKey   lock.Key // of parent; zero until somebody asks
 	deleting bool     // we marked it delete pending
 

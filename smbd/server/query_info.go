@@ -27,19 +27,22 @@ func queryInfo(ctx context.Context, r *request) (reply, error) {
 		return nil, err
 	}
 	var b []byte
-	fixed := 0
+	least := 0
 	switch q.InfoType {
 	case smb2.InfoFile:
 		class := fscc.FileClass(q.FileInfoClass)
-		fixed = class.FixedSize()
-		if o.pipe != nil {
+		least = class.Least()
+		switch {
+		case o.pipe != nil:
 			b, err = pipeInfo(o, class)
-		} else {
+		case class == fscc.FileNormalizedName && r.chain.c.dialect < smb2.Dialect311:
+			err = ntstatus.NotSupported // [MS-SMB2] 3.3.5.20.1
+		default:
 			b, err = fileInfo(o, class)
 		}
 	case smb2.InfoFileSystem:
 		class := fscc.FSClass(q.FileInfoClass)
-		fixed = class.FixedSize()
+		least = class.Least()
 		if b, err = nil, ntstatus.NotSupported; o.pipe == nil {
 			b, err = fileSystemInfo(o, class)
 		}
@@ -55,7 +58,7 @@ func queryInfo(ctx context.Context, r *request) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, st := fscc.Fit(b, fixed, q.OutputBufferLength)
+	b, st := fscc.Fit(b, least, q.OutputBufferLength)
 	if st.IsError() {
 		return nil, st
 	}
@@ -111,11 +114,8 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.mu.Lock()
-	pos := o.pos
-	o.mu.Unlock()
-	mode := fscc.FileModeInformation{Mode: o.options & (smb2.FileWriteThrough | smb2.FileSequentialOnly | smb2.FileNoIntermediateBuffering |
-		smb2.FileSynchronousIOAlert | smb2.FileSynchronousIONonalert | smb2.FileDeleteOnClose)}
+	pos := o.pos.Load()
+	mode := fscc.FileModeInformation{Mode: smb2.CreateOptions(o.mode.Load())}
 	switch class {
 	case fscc.FileBasic:
 		b := basicInfo(i)
@@ -224,6 +224,8 @@ func fileSystemInfo(o *open, class fscc.FSClass) ([]byte, error) {
 			a.Attributes |= fscc.FileNamedStreams
 		}
 		return a.Append(nil), nil
+	case fscc.FSControl: // nobody has a quota
+		return (&fscc.FSControlInformation{DefaultQuotaThreshold: ^uint64(0), DefaultQuotaLimit: ^uint64(0)}).Append(nil), nil
 	case fscc.FSSectorSize:
 		return (&fscc.FSSectorSizeInformation{LogicalBytesPerSector: sector, PhysicalBytesPerSectorForAtomicity: uint32(bsize), PhysicalBytesPerSectorForPerformance: uint32(bsize),
 			EffectivePhysicalBytesPerSectorForAtomicity: uint32(bsize), Flags: fscc.SSInfoAlignedDevice | fscc.SSInfoPartitionAlignedOnDevice | fscc.SSInfoTrimEnabled}).Append(nil), nil

@@ -51,6 +51,7 @@ func read(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.EndOfFile
 	}
 	r.session.s.metrics.bytes.WithLabelValues("read").Add(float64(n))
+	o.pos.Store(q.Offset + uint64(n))
 	(&smb2.ReadResponse{}).AppendFixed(msg[:smb2.HeaderSize], n)
 	return whole(msg[:smb2.ReadDataOffset+n]), nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -91,6 +92,14 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	}
 	defer func() { p.close() }()
 	defer end(true)
+	if o.directory && s.s.opens.beneath(o) {
+		return ntstatus.AccessDenied // [MS-FSA] 2.1.5.15.12: a file in it is open
+	}
+	leave, err := s.enter(ctx, r, o, toDir)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	done, err := o.admit(ctx, r, lock.OpRename, 0, 0)
 	if err == ntstatus.SharingViolation {
 		err = ntstatus.AccessDenied // [MS-FSA] 2.1.5.15.11: one of its streams is open
@@ -149,6 +158,43 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: fromDir, Name: fromName, Action: away, Filter: filter}, rel)
 	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: toDir, Name: p.name, Action: here, Filter: filter}, newPath)
 	return nil
+}
+
+// enter opens the directory that a name comes into, as [MS-FSA] 2.1.5.15.12 has it: to add a file, beside others that read and write but
+// do not delete. So who has the directory open for deletion, or lets nobody write, keeps names out.
+func (s *session) enter(ctx context.Context, r *request, o *open, dir lock.Key) (leave func(), err error) {
+	locks := s.s.locks
+	number := locks.Number()
+	owner := o.owner
+	owner.Handle = number
+	res, err := locks.Open(ctx, lock.OpenRequest{Open: number, Key: dir, Owner: owner, Directory: true, Access: lock.Write,
+		Share: lock.ShareRead | lock.ShareWrite, User: s.who()}, r.pend)
+	if err != nil {
+		return nil, err
+	}
+	if res.Outcome != lock.Granted {
+		return nil, openRefused(res.Outcome)
+	}
+	return func() { locks.Close(context.WithoutCancel(ctx), lock.CloseRequest{Open: number}) }, nil
+}
+
+// beneath reports whether something in a directory is open.
+func (t *opens) beneath(dir *open) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, _ := where(dir.vol.root, dir.file)
+	for _, o := range t.by {
+		if o.vol == nil || o.vol.fsid != dir.vol.fsid || o.tree.share != dir.tree.share || o == dir {
+			continue
+		}
+		o.mu.Lock()
+		path := o.path
+		o.mu.Unlock()
+		if strings.HasPrefix(path, at+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // pathOf is the directory of a place, beneath the root.

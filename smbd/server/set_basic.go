@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ func setBasic(ctx context.Context, r *request, o *open, b *fscc.FileBasicInforma
 	if o.access&smb2.FileWriteAttributes == 0 {
 		return ntstatus.AccessDenied
 	}
-	if b.FileAttributes&smb2.FileAttributeDirectory != 0 && !o.directory {
+	if b.FileAttributes&smb2.FileAttributeDirectory != 0 && !o.directory || b.FileAttributes&smb2.FileAttributeTemporary != 0 && o.directory {
 		return ntstatus.InvalidParameter
 	}
 	var c export.Changes
@@ -42,6 +43,12 @@ func setBasic(ctx context.Context, r *request, o *open, b *fscc.FileBasicInforma
 	if err != nil {
 		return err
 	}
+	change := b.ChangeTime
+	if o.holdsChangeTime.Load() && change == fscc.TimeKeep {
+		if i, err := statFile(o.file, o.called()); err == nil {
+			change = wire.FiletimeOf(i.change)
+		}
+	}
 	// FILE_WRITE_ATTRIBUTES was checked when the file was opened.
 	if b.FileAttributes != 0 || b.CreationTime > 0 {
 		err = setAttributes(o.file, o.called(), b.FileAttributes, b.CreationTime)
@@ -49,15 +56,17 @@ func setBasic(ctx context.Context, r *request, o *open, b *fscc.FileBasicInforma
 	if err == nil {
 		err = export.Change(int(o.file.Fd()), &c)
 	}
-	if err == nil && b.ChangeTime > 0 {
-		err = setChangeTime(o.file, o.called(), b.ChangeTime)
+	if err == nil && change > 0 {
+		err = setChangeTime(o.file, o.called(), change)
 	}
-	// Who sets the time of the last write does not change it by writing. UserSetModificationTime
-	switch {
-	case err == nil && b.LastWriteTime == fscc.TimeThaw:
-		o.holdsWriteTime.Store(false)
-	case err == nil && b.LastWriteTime != fscc.TimeKeep:
-		o.holdsWriteTime.Store(true)
+	// Who sets a time does not change it by what he does. UserSetModificationTime, UserSetChangeTime
+	for _, h := range []struct {
+		held *atomic.Bool
+		to   wire.Filetime
+	}{{&o.holdsWriteTime, b.LastWriteTime}, {&o.holdsChangeTime, b.ChangeTime}} {
+		if err == nil && h.to != fscc.TimeKeep {
+			h.held.Store(h.to != fscc.TimeThaw)
+		}
 	}
 	done(err == nil)
 	if err == nil {
@@ -143,13 +152,18 @@ func setChangeTime(f *os.File, name string, change wire.Filetime) error {
 	return nil
 }
 
-// holdWriteTime returns what puts the time of the last write back to what it is now.
-func (o *open) holdWriteTime() (restore func()) {
-	a, err := export.Stat(int(o.file.Fd()))
+// holdTimes returns what puts the times that o holds back to what they are now.
+func (o *open) holdTimes() (restore func()) {
+	i, err := statFile(o.file, o.called())
 	if err != nil {
 		return func() {}
 	}
 	return func() {
-		export.Change(int(o.file.Fd()), &export.Changes{Mtime: export.SetTime{Set: true, To: a.Mtime}})
+		if o.holdsWriteTime.Load() {
+			export.Change(int(o.file.Fd()), &export.Changes{Mtime: export.SetTime{Set: true, To: export.TimeOf(i.write)}})
+		}
+		if o.holdsChangeTime.Load() {
+			setChangeTime(o.file, o.called(), wire.FiletimeOf(i.change))
+		}
 	}
 }

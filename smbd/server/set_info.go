@@ -77,13 +77,14 @@ func setFileInfo(ctx context.Context, r *request, o *open, class fscc.FileClass,
 		if err := short(i.Parse(b)); err != nil {
 			return err
 		}
-		o.mu.Lock()
-		o.pos = i.CurrentByteOffset
-		o.mu.Unlock()
+		o.pos.Store(i.CurrentByteOffset)
 		return nil
 	case fscc.FileMode:
 		var i fscc.FileModeInformation
-		return short(i.Parse(b))
+		if err := short(i.Parse(b)); err != nil {
+			return err
+		}
+		return o.setMode(i.Mode)
 	case fscc.FileDisposition:
 		var i fscc.FileDispositionInformation
 		if err := short(i.Parse(b)); err != nil {
@@ -125,6 +126,20 @@ func setFileInfo(ctx context.Context, r *request, o *open, class fscc.FileClass,
 		return ntstatus.EasNotSupported
 	}
 	return ntstatus.InvalidInfoClass
+}
+
+// modes are the options that FileModeInformation tells, those in settableModes may be changed. [MS-FSCC] 2.4.31, [MS-FSA] 2.1.5.15.10.
+const (
+	settableModes = smb2.FileWriteThrough | smb2.FileSequentialOnly | smb2.FileSynchronousIOAlert | smb2.FileSynchronousIONonalert
+	modes         = settableModes | smb2.FileNoIntermediateBuffering | smb2.FileDeleteOnClose
+)
+
+func (o *open) setMode(m smb2.CreateOptions) error {
+	if m&^settableModes != 0 || m&smb2.FileSynchronousIOAlert != 0 && m&smb2.FileSynchronousIONonalert != 0 {
+		return ntstatus.InvalidParameter
+	}
+	o.mode.Store(uint32(m | smb2.CreateOptions(o.mode.Load())&^settableModes))
+	return nil
 }
 
 // setSize is FileEndOfFileInformation, [MS-FSA] 2.1.5.15.4. It touches the bytes between the old end and the new one.
@@ -169,9 +184,14 @@ func setAllocation(ctx context.Context, r *request, o *open, alloc uint64) error
 	if alloc == 0 || o.stream != nil {
 		return nil
 	}
-	err = unix.Fallocate(int(o.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, int64(alloc))
+	return reserve(o.file, int64(alloc))
+}
+
+// reserve takes room on disk for a file, which keeps its size. What cannot be reserved is taken when it is written.
+func reserve(f *os.File, n int64) error {
+	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
 	if err == unix.EOPNOTSUPP {
-		return nil // what cannot be reserved is taken when it is written
+		return nil
 	}
 	return err
 }

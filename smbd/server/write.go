@@ -12,6 +12,9 @@ import (
 
 // WRITE, [MS-SMB2] 3.3.5.13 and [MS-FSA] 2.1.5.4.
 
+// maxFileSize is NTFS's MAXFILESIZE, [MS-FSA] 2.1.5.4.
+const maxFileSize = 0xFFFFFFF0000
+
 func write(ctx context.Context, r *request) (reply, error) {
 	var q smb2.WriteRequest
 	if err := parse(&q, r); err != nil {
@@ -34,7 +37,7 @@ func write(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.InvalidDeviceRequest
 	case o.access&writesData == 0:
 		return nil, ntstatus.AccessDenied
-	case q.Offset > 1<<63-1-uint64(len(q.Data)):
+	case q.Offset > 1<<63-1-uint64(len(q.Data)), len(q.Data) > 0 && q.Offset > maxFileSize-uint64(len(q.Data)):
 		return nil, ntstatus.InvalidParameter
 	}
 	done, err := o.admit(ctx, r, lock.OpWrite, q.Offset, uint64(len(q.Data)))
@@ -44,17 +47,18 @@ func write(ctx context.Context, r *request) (reply, error) {
 	n := 0
 	defer func() { done(n > 0) }()
 	r.proceed()
-	if o.holdsWriteTime.Load() {
-		defer o.holdWriteTime()()
+	if o.holdsWriteTime.Load() || o.holdsChangeTime.Load() {
+		defer o.holdTimes()()
 	}
 	n, err = o.writeAt(q.Data, int64(q.Offset))
-	if err == nil && (q.Flags&smb2.WriteFlagWriteThrough != 0 || o.options&smb2.FileWriteThrough != 0) {
+	if err == nil && (q.Flags&smb2.WriteFlagWriteThrough != 0 || smb2.CreateOptions(o.mode.Load())&smb2.FileWriteThrough != 0) {
 		err = o.sync(unix.Fdatasync)
 	}
 	if err != nil {
 		return nil, err
 	}
 	r.session.s.metrics.bytes.WithLabelValues("written").Add(float64(n))
+	o.pos.Store(q.Offset + uint64(n))
 	if n > 0 {
 		o.wrote(ctx)
 	}
