@@ -59,8 +59,23 @@ type held struct {
 	length    uint64 // as it was asked for: SMB unlocks by it
 	exclusive bool
 	unclaimed bool
-	since     time.Time
+	since     int64 // as stamp has it
 	user      string
+}
+
+// stamp is a moment in eight bytes, since there are many ranges: nanoseconds since 1970, 0 for none.
+func stamp(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func unstamp(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
 }
 
 func (h *held) holder() *Holder {

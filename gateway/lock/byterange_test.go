@@ -57,7 +57,7 @@ func TestPOSIXRangesAgainstBytes(t *testing.T) {
 		for i := range model {
 			model[i] = map[uint64]bool{}
 		}
-		tab := &Table{}
+		tab := &Table{Verb: &Verb{}}
 		for step := range 30 {
 			tab.Turn++
 			owner := uint64(rapid.IntRange(1, 3).Draw(t, "owner"))
@@ -145,7 +145,7 @@ func compare(t *rapid.T, tab *Table, model *bytes) {
 
 // SMB ranges stack: each is freed by itself, exactly as it was taken, the exclusive one first.
 func TestSMBRangesStack(t *testing.T) {
-	tab := &Table{}
+	tab := &Table{Verb: &Verb{}}
 	me := Owner{Client: Client{Door: SMB, GUID: GUID{1}}, Handle: 1}
 	you := Owner{Client: Client{Door: SMB, GUID: GUID{2}}, Handle: 2}
 	for i, o := range []Owner{me, you} {
@@ -170,7 +170,7 @@ func TestSMBRangesStack(t *testing.T) {
 
 // A lock that is granted in place changes nothing on record; an upgrade that conflicts changes nothing at all.
 func TestPOSIXUpgrade(t *testing.T) {
-	tab := &Table{}
+	tab := &Table{Verb: &Verb{}}
 	lock := func(pid int32, exclusive bool) Outcome {
 		return tab.Lock(1, ID{}, &LockRequest{Owner: Owner{Client: Client{Door: NLM, Name: "c"}, PID: pid}, Length: 10, Exclusive: exclusive}).Outcome
 	}

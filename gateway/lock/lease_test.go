@@ -13,7 +13,7 @@ type file struct {
 	next uint64
 }
 
-func newFile(t *testing.T) *file { return &file{t: t} }
+func newFile(t *testing.T) *file { return &file{Table: Table{Verb: &Verb{}}, t: t} }
 
 func (f *file) num() uint64 { f.next++; f.Turn++; return f.next }
 

@@ -157,7 +157,7 @@ type modelled struct {
 }
 
 func newModelled() *modelled {
-	f := &modelled{said: map[ID]Answer{}, ranges: map[row]RangeRecord{}, opened: map[uint64]OpenRecord{}, requests: map[uint64]OpenRequest{}}
+	f := &modelled{Table: Table{Verb: &Verb{}}, said: map[ID]Answer{}, ranges: map[row]RangeRecord{}, opened: map[uint64]OpenRecord{}, requests: map[uint64]OpenRequest{}}
 	f.Rules.Full = func(c Client, client, _ int) bool {
 		return f.perUser > 0 && f.count[clientIndex(c)]+client >= f.perUser
 	}
@@ -279,7 +279,7 @@ func (f *modelled) view(v view) view {
 // SMB's connection breaks when it has presented, and it begins again.
 func (f *modelled) restart(seat func(Door) uint64, lives func(Door) bool, twice bool) {
 	old := f.Table
-	f.Table = Table{Rules: old.Rules, Turn: old.Turn}
+	f.Table = Table{Verb: old.Verb}
 	f.count, f.clocks, f.unlinks = [len(modelClients)]int{}, nil, 0
 	for _, o := range old.opens {
 		if o.r.Durable > 0 {

@@ -18,7 +18,7 @@ type RangeRecord struct {
 }
 
 func rangeRecord(h *held) RangeRecord {
-	rec := RangeRecord{Owner: h.owner, Offset: h.span.First, Length: h.length, Exclusive: h.exclusive, User: h.user, Since: h.since}
+	rec := RangeRecord{Owner: h.owner, Offset: h.span.First, Length: h.length, Exclusive: h.exclusive, User: h.user, Since: unstamp(h.since)}
 	if h.owner.Client.Door == SMB {
 		rec.Open = h.id.N
 	}
@@ -158,7 +158,7 @@ func (t *Table) admitLock(w *waiter) {
 	r := w.lock
 	isSMB := r.Owner.Client.Door == SMB
 	s, _ := span(r.Offset, r.Length, isSMB)
-	h := held{owner: r.Owner, id: w.id, span: s, length: r.Length, exclusive: r.Exclusive, since: t.At, user: r.User}
+	h := held{owner: r.Owner, id: w.id, span: s, length: r.Length, exclusive: r.Exclusive, since: stamp(t.At), user: r.User}
 	if r.Path != "" {
 		t.Path = r.Path
 	}
@@ -272,7 +272,7 @@ func (t *Table) Reclaim(r *LockRequest) Outcome {
 			t.setPOSIX(held{owner: o, span: s}, true)
 		}
 	}
-	t.setPOSIX(held{owner: r.Owner, span: s, exclusive: r.Exclusive, since: t.At, user: r.User}, false)
+	t.setPOSIX(held{owner: r.Owner, span: s, exclusive: r.Exclusive, since: stamp(t.At), user: r.User}, false)
 	t.settle()
 	return Granted
 }
@@ -367,7 +367,7 @@ func (t *Table) RestoreRange(rec RangeRecord, path string, unclaimed bool) {
 	if !ok {
 		return
 	}
-	h := held{owner: rec.Owner, span: s, length: rec.Length, exclusive: rec.Exclusive, user: rec.User, since: rec.Since}
+	h := held{owner: rec.Owner, span: s, length: rec.Length, exclusive: rec.Exclusive, user: rec.User, since: stamp(rec.Since)}
 	if isSMB {
 		for _, o := range t.opens {
 			if o.id.N == rec.Open && o.r.Owner == rec.Owner {
@@ -420,7 +420,7 @@ func (t *Table) went(h *held) {
 	if t.durable(h) {
 		t.effect(Effect{Kind: DropRange, Range: rangeRecord(h)})
 	}
-	t.effect(Effect{Kind: CountRanges, Client: h.owner.Client, N: -1, After: t.At.Sub(h.since)})
+	t.effect(Effect{Kind: CountRanges, Client: h.owner.Client, N: -1, After: t.At.Sub(unstamp(h.since))})
 	t.dirty = true
 }
 

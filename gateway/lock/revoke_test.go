@@ -10,7 +10,7 @@ func TestRevoke(t *testing.T) {
 	nlm := func(n int32) Owner { return Owner{Client: Client{Door: NLM, Name: "h"}, PID: n} }
 	local := Owner{Client: Client{Door: Local}, Handle: 5, PID: 77}
 	smb := Owner{Client: Client{Door: SMB, GUID: GUID{1}}, Session: 1, Handle: 9}
-	tab := &Table{Key: Key{1, 2, 3}, At: time.Unix(100, 0)}
+	tab := &Table{Key: Key{1, 2, 3}, Verb: &Verb{At: time.Unix(100, 0)}}
 	turn := func() { tab.Turn++; tab.Effects = nil }
 	turn()
 	tab.Lock(1, ID{}, &LockRequest{Owner: nlm(1), Offset: 0, Length: 10, Exclusive: true})

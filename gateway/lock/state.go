@@ -96,7 +96,7 @@ func (t *Table) State() FileState {
 	for _, set := range [][]held{t.posix, t.smb, t.flocks} {
 		for i := range set {
 			h := &set[i]
-			f.Ranges = append(f.Ranges, RangeState{Owner: h.owner, User: h.user, Offset: h.span.First, Length: h.length, Exclusive: h.exclusive, Unclaimed: h.unclaimed, Since: h.since})
+			f.Ranges = append(f.Ranges, RangeState{Owner: h.owner, User: h.user, Offset: h.span.First, Length: h.length, Exclusive: h.exclusive, Unclaimed: h.unclaimed, Since: unstamp(h.since)})
 		}
 	}
 	for i := len(f.Ranges) - len(t.flocks); i < len(f.Ranges); i++ {

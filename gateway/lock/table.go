@@ -19,12 +19,9 @@ type Rules struct {
 // Table is one file's state: opens, leases, byte ranges, operations in progress, and those who wait. A verb goes in, the outcome and
 // effects come out; the effects lie in Effects until the caller has performed them. A Table is not safe for concurrent use.
 type Table struct {
-	Key     Key
-	Path    string // for people
-	Rules   Rules
-	At      time.Time // the moment of the verb, for people
-	Turn    uint64    // rises with every verb over all tables: who came first
-	Effects []Effect
+	*Verb
+	Key  Key
+	Path string // for people
 
 	opens   []*open
 	leases  []*lease
@@ -33,9 +30,17 @@ type Table struct {
 	flocks  []held
 	doing   []doing
 	line    []*waiter
-	pending bool // delete pending
 	leaseN  uint64
+	pending bool // delete pending
 	dirty   bool // something was freed: the line must be looked at
+}
+
+// Verb is what a table needs while it is asked something, and only then: there are many tables, and few are asked at a time.
+type Verb struct {
+	Rules   Rules
+	At      time.Time // the moment, for people
+	Turn    uint64    // rises with every verb over all tables: who came first
+	Effects []Effect
 }
 
 // EffectKind says what an Effect asks for.
@@ -95,7 +100,7 @@ func (t *Table) Empty() bool {
 
 // Reset makes an empty table another file's, and keeps its memory.
 func (t *Table) Reset(key Key) {
-	*t = Table{Key: key, Rules: t.Rules, Effects: t.Effects[:0], doing: t.doing[:0], opens: t.opens[:0], line: t.line[:0]}
+	*t = Table{Verb: t.Verb, Key: key, doing: t.doing[:0], opens: t.opens[:0], line: t.line[:0]}
 }
 
 func (t *Table) open(id ID) *open {

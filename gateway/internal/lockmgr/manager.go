@@ -43,18 +43,17 @@ type Config struct {
 // Manager is the counter.
 type Manager struct {
 	cfg     Config
-	rules   lock.Rules
 	vault   lockdb.Vault
 	log     *slog.Logger
 	metrics *metrics
 	denials *denials
 	epoch   uint64
 
-	shards  [64]shard
-	marks   marks
-	turn    atomic.Uint64
-	seatN   atomic.Uint64
-	effects sync.Pool // *[]lock.Effect, empty
+	shards [64]shard
+	marks  marks
+	turn   atomic.Uint64
+	seatN  atomic.Uint64
+	verbs  sync.Pool // *lock.Verb, without effects
 
 	musterOver chan struct{} // closed when new requests may be admitted
 	ready      sync.Once
@@ -84,11 +83,10 @@ type shard struct {
 
 // file is one table with its mutex.
 type file struct {
-	refs int
-	mu   sync.Mutex     // guards the fields below
-	room *[]lock.Effect // for t.Effects, while somebody asks
-	t    lock.Table
-	seq  uint64 // the last that was appended to the vault for this file
+	mu   sync.Mutex // guards the fields below
+	t    lock.Table // its Verb is there while somebody asks
+	seq  uint64     // the last that was appended to the vault for this file
+	refs int32      // guarded by the shard's mu
 	// network: the file counts as one with opens of SMB or NLM.
 	network bool
 }
@@ -102,9 +100,9 @@ func New(cfg Config, start lockdb.Start, v lockdb.Vault, log *slog.Logger, reg p
 		cfg.Muster = 2 * time.Second
 	}
 	m := &Manager{cfg: cfg, vault: v, log: log, epoch: start.Epoch, musterOver: make(chan struct{}),
-		rules: lock.Rules{UnlinkUnix: cfg.UnlinkOpen == "unix", ReadUnix: cfg.BrlRead == "unix", RangesPerFile: cfg.RangesPerFile, WaitersPerFile: cfg.WaitersPerFile},
 		seats: map[uint64]*Seat{}, expect: map[string]bool{}, perClient: map[lock.Client]int{}, leaseKeys: map[leaseKey]lock.Key{}, durables: map[uint64]lock.Key{}, hosts: map[string]*host{}}
-	m.rules.Full = m.full
+	rules := lock.Rules{UnlinkUnix: cfg.UnlinkOpen == "unix", ReadUnix: cfg.BrlRead == "unix", RangesPerFile: cfg.RangesPerFile, WaitersPerFile: cfg.WaitersPerFile, Full: m.full}
+	m.verbs.New = func() any { return &lock.Verb{Rules: rules} }
 	for i := range m.shards {
 		m.shards[i].files = map[lock.Key]*file{}
 	}
@@ -132,34 +130,27 @@ func (m *Manager) file(k lock.Key) *file {
 		} else {
 			f = &file{}
 		}
-		f.t.Rules = m.rules
 		f.t.Reset(k)
 		s.files[k] = f
 	}
 	f.refs++
 	s.mu.Unlock()
 	f.mu.Lock()
-	f.t.At = time.Now()
-	f.t.Turn = m.turn.Add(1)
-	if f.room, _ = m.effects.Get().(*[]lock.Effect); f.room != nil {
-		f.t.Effects = *f.room
-	}
+	v := m.verbs.Get().(*lock.Verb)
+	v.At, v.Turn = time.Now(), m.turn.Add(1)
+	f.t.Verb = v
 	return f
 }
 
-// performed takes back the room for effects: it is larger than a file's few locks, and files that nobody asks about need none. f is locked.
+// performed takes back what the file's table needed while it was asked. f is locked.
 func (m *Manager) performed(f *file) {
-	e, room := f.t.Effects, f.room
-	f.t.Effects, f.room = nil, nil
-	if cap(e) == 0 || cap(e) > 64 {
-		return
+	v := f.t.Verb
+	if f.t.Verb = nil; cap(v.Effects) > 64 {
+		v.Effects = nil
 	}
-	if room == nil {
-		room = new([]lock.Effect)
-	}
-	clear(e)
-	*room = e[:0]
-	m.effects.Put(room)
+	clear(v.Effects)
+	v.Effects = v.Effects[:0]
+	m.verbs.Put(v)
 }
 
 // unpin ends a use of f; the last one of an empty table ends the table.
