@@ -13,6 +13,7 @@ import (
 func (t *tree) changed(ctx context.Context, c lock.Change, path string) {
 	c.By = lock.SMB
 	s := t.session
+	s.s.listings.changed(c)
 	s.s.watches.changedAt(c, t.share, path)
 	if err := s.s.locks.Changed(context.WithoutCancel(ctx), c); err != nil {
 		s.log.Debug("change not told", "path", path, "err", err)

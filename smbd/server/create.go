@@ -102,7 +102,7 @@ func (c *creation) once(ctx context.Context) (body reply, err error) {
 		}
 	}()
 	err = c.s.as(c.vol, func() (err error) {
-		c.at, err = find(c.vol.root, c.parts)
+		c.at, err = c.vol.find(c.parts)
 		return err
 	})
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Names on disk are bytes, names on the wire are UTF-16 without " * : < > ? \ | and control characters ([MS-FSCC] 2.1.5). The two are mapped
@@ -88,20 +90,33 @@ func diskName(wire string) (disk string, ok bool) {
 	return disk, disk != "." && disk != ".." && len(disk) <= 255
 }
 
-// sameName compares two names on disk without regard to case, character by character, as NTFS does with its upcase table.
-func sameName(a, b string) bool {
-	for a != "" && b != "" {
-		ra, na := utf8.DecodeRuneInString(a)
-		rb, nb := utf8.DecodeRuneInString(b)
-		if ra == utf8.RuneError && na == 1 || rb == utf8.RuneError && nb == 1 {
-			if a[0] != b[0] {
-				return false
-			}
-			na, nb = 1, 1
-		} else if ra != rb && unicode.ToUpper(ra) != unicode.ToUpper(rb) {
-			return false
-		}
-		a, b = a[na:], b[nb:]
+// fold is what names have in common that differ only in case, or in how a letter and its accents are composed: upper case character by
+// character, as NTFS has it in its upcase table, and Unicode's form NFC, because macOS and Linux write the same name in two ways. Bytes that
+// are no UTF-8 stay as they are.
+func fold(name string) string {
+	ascii, upper := true, true
+	for i := 0; i < len(name); i++ {
+		ascii = ascii && name[i] < utf8.RuneSelf
+		upper = upper && (name[i] < 'a' || name[i] > 'z')
 	}
-	return a == b
+	switch {
+	case ascii && upper:
+		return name
+	case ascii:
+		return strings.ToUpper(name)
+	}
+	b := make([]byte, 0, len(name)+8)
+	for i := 0; i < len(name); {
+		r, n := utf8.DecodeRuneInString(name[i:])
+		if r == utf8.RuneError && n == 1 {
+			b = append(b, name[i])
+		} else {
+			b = utf8.AppendRune(b, unicode.ToUpper(r))
+		}
+		i += n
+	}
+	return string(norm.NFC.Bytes(b))
 }
+
+// sameName reports whether two names on disk differ at most in case and composition.
+func sameName(a, b string) bool { return a == b || fold(a) == fold(b) }

@@ -63,7 +63,7 @@ func TestSameName(t *testing.T) {
 		want bool
 	}{
 		{"a", "A", true}, {"ä", "Ä", true}, {"ß", "SS", false}, {"a", "ab", false}, {"", "", true}, {"\xff", "\xff", true}, {"\xff", "\xfe", false},
-		{"\xff", "\ufffd", false}, {"ı", "I", true}, {"Ω", "ω", true},
+		{"\xff", "\ufffd", false}, {"ı", "I", true}, {"é", "e\u0301", true}, {"É", "e\u0301", true}, {"e", "e\u0301", false}, {"Ω", "ω", true},
 	} {
 		if got := sameName(c.a, c.b); got != c.want {
 			t.Errorf("%q and %q: %v", c.a, c.b, got)
@@ -129,6 +129,7 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
+	v := &volume{root: root, names: &listings{by: map[lock.Key]*listing{}}}
 	for path, want := range map[string]string{
 		"Dir/File": "Dir/File", "Dir/file": "Dir/file", "DIR/SUB/x": "Dir/sub/X", "dir/SUB/new": "Dir/sub/new -", "": ".",
 		"no/x": "OBJECT_PATH", "Dir/file/x": "OBJECT_PATH",
@@ -137,7 +138,7 @@ func TestFind(t *testing.T) {
 		if path != "" {
 			parts = strings.Split(path, "/")
 		}
-		p, err := find(root, parts)
+		p, err := v.find(parts)
 		if err != nil {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q: %v, want %s", path, err, want)

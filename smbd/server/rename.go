@@ -26,7 +26,7 @@ func (o *open) target(ctx context.Context, r *request, name string, replace bool
 		return nil, dir, done, err
 	}
 	err = r.session.as(o.vol, func() (err error) {
-		p, err = find(o.vol.root, parts)
+		p, err = o.vol.find(parts)
 		return err
 	})
 	if err != nil {

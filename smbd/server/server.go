@@ -45,6 +45,7 @@ type Server struct {
 	visitors *visitors
 	streams  streams
 	watches  watches
+	listings listings
 
 	mu       sync.Mutex // guards the fields below
 	conns    map[*conn]struct{}
@@ -58,7 +59,7 @@ func New(cfg Config) *Server {
 		hold:     cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
 		shares:   map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
 		visitors: newVisitors(cfg.Settings.SMB.Connections, cfg.Settings.SMB.ConnectionsPerAddress),
-		opens:    opens{by: map[uint64]*open{}}, watches: newWatches(), streams: streams{by: map[lock.Key][]*stream{}},
+		opens:    opens{by: map[uint64]*open{}}, watches: newWatches(), listings: listings{by: map[lock.Key]*listing{}}, streams: streams{by: map[lock.Key][]*stream{}},
 		conns: map[*conn]struct{}{}, sessions: map[uint64]*session{},
 	}
 	if s.name == "" {
@@ -85,6 +86,7 @@ func (s *Server) Event(e lock.Event) {
 	case e.Break != nil:
 		s.broken(*e.Break)
 	case e.Change != nil:
+		s.listings.changed(*e.Change)
 		s.watches.changed(*e.Change)
 	case e.Answer != nil && e.Answer.Outcome == lock.Granted:
 		s.log.Debug("an answer that nobody waits for", "ticket", e.Answer.Ticket)

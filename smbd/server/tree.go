@@ -29,7 +29,8 @@ type share struct {
 type volume struct {
 	root   *os.File
 	fsid   uint64
-	clones bool // files can share blocks
+	clones bool      // files can share blocks
+	names  *listings // of its directories, in any case
 }
 
 // canClone asks the file system whether files can share blocks, with two files that have no name. ioctl_ficlone(2).
@@ -101,7 +102,7 @@ func (s *Server) SetTree(name string, root *os.File) error {
 		root.Close()
 		return err
 	}
-	h.vol.Store(&volume{root: root, fsid: uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32, clones: canClone(root)})
+	h.vol.Store(&volume{root: root, names: &s.listings, fsid: uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32, clones: canClone(root)})
 	return nil
 }
 

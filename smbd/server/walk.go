@@ -1,7 +1,6 @@
 package server
 
 import (
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -73,8 +72,9 @@ func openBeneath(root *os.File, rel string, flags uint64) (*os.File, error) {
 	}
 }
 
-// find resolves a path beneath root. It runs as the session's user.
-func find(root *os.File, parts []string) (*place, error) {
+// find resolves a path beneath the root. It runs as the session's user.
+func (v *volume) find(parts []string) (*place, error) {
+	root := v.root
 	if len(parts) == 0 {
 		f, err := openBeneath(root, ".", unix.O_PATH)
 		return &place{path: ".", name: "", file: f}, err
@@ -83,7 +83,7 @@ func find(root *os.File, parts []string) (*place, error) {
 	dir := strings.Join(parts[:len(parts)-1], "/")
 	var err error
 	if p.parent, err = openBeneath(root, dir, unix.O_PATH|unix.O_DIRECTORY); err == unix.ENOENT {
-		if dir, err = findDir(root, parts[:len(parts)-1]); err == nil {
+		if dir, err = v.findDir(parts[:len(parts)-1]); err == nil {
 			p.path = dir + "/" + p.name
 			p.parent, err = openBeneath(root, dir, unix.O_PATH|unix.O_DIRECTORY)
 		}
@@ -101,7 +101,7 @@ func find(root *os.File, parts []string) (*place, error) {
 		}
 		return p, nil
 	}
-	name, err := search(root, dir, p.name)
+	name, err := v.names.search(p.parent, p.name)
 	if err == nil && name != "" {
 		p.name, p.path = name, join(dir, name)
 		if p.file, err = openBeneath(root, p.path, unix.O_PATH); err == unix.ENOENT {
@@ -116,48 +116,33 @@ func find(root *os.File, parts []string) (*place, error) {
 }
 
 // findDir walks directory by directory where the exact path does not exist.
-func findDir(root *os.File, parts []string) (string, error) {
+func (v *volume) findDir(parts []string) (string, error) {
 	dir := ""
 	for _, name := range parts {
-		f, err := openBeneath(root, join(dir, name), unix.O_PATH|unix.O_DIRECTORY)
-		if err == nil {
+		f, err := openBeneath(v.root, join(dir, name), unix.O_PATH|unix.O_DIRECTORY)
+		if err == unix.ENOENT {
+			if name, err = v.searchIn(dir, name); err == nil && name == "" {
+				err = unix.ENOENT
+			}
+		}
+		if err != nil {
+			return "", err
+		}
+		if f != nil {
 			f.Close()
-		} else if err != unix.ENOENT {
-			return "", err
-		} else if name, err = search(root, dir, name); err != nil {
-			return "", err
-		} else if name == "" {
-			return "", unix.ENOENT
 		}
 		dir = join(dir, name)
 	}
 	return dir, nil
 }
 
-// search looks in a directory for a name that differs only in case; "" if there is none.
-func search(root *os.File, dir, name string) (string, error) {
-	f, err := openBeneath(root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err == unix.EACCES {
-		return "", nil // one who may not list sees exact names only
-	}
+func (v *volume) searchIn(dir, name string) (string, error) {
+	f, err := openBeneath(v.root, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	for {
-		names, err := f.Readdirnames(1024)
-		for _, n := range names {
-			if sameName(n, name) && n != name {
-				return n, nil
-			}
-		}
-		if err == io.EOF || err == nil && len(names) == 0 {
-			return "", nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
+	return v.names.search(f, name)
 }
 
 func join(dir, name string) string {
