@@ -261,7 +261,7 @@ func AppendEAs(b []byte, eas []EA) []byte {
 		if len(e.Name) > 0xFF || len(e.Value) > 0xFFFF {
 			continue
 		}
-		l.add(9+len(e.Name)+len(e.Value), func(b []byte) []byte {
+		l.add(int(EASize(&e)), func(b []byte) []byte {
 			b = append(wire.AppendZero(b, 4), e.Flags, uint8(len(e.Name)))
 			b = wire.Append16(b, uint16(len(e.Value)))
 			b = append(append(b, e.Name...), 0)
@@ -270,6 +270,9 @@ func AppendEAs(b []byte, eas []EA) []byte {
 	}
 	return append(b, l.b...)
 }
+
+// EASize is how many bytes an entry has, without those before it that put it on 4 bytes.
+func EASize(e *EA) uint64 { return uint64(9 + len(e.Name) + len(e.Value)) }
 
 // ParseEAs reads FileFullEaInformation.
 func ParseEAs(b []byte) ([]EA, error) {

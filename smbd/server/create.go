@@ -11,6 +11,7 @@ import (
 	"dittofs/gateway/export"
 	"dittofs/gateway/lock"
 	"dittofs/smbd/dtyp"
+	"dittofs/smbd/fscc"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/rpc"
 	"dittofs/smbd/smb2"
@@ -30,6 +31,7 @@ type creation struct {
 
 	parts  []string
 	stream streamName
+	eas    []fscc.EA
 	asked  smb2.AccessMask // with generic rights mapped
 	access smb2.AccessMask // what the open will have
 	max    bool            // MAXIMUM_ALLOWED was asked for
@@ -259,6 +261,11 @@ func (c *creation) settle() error {
 	}
 	if n := c.q.Contexts.AllocationSize; n != nil && *n > 0 && *n < 1<<63 && (c.made || c.overwrites()) && c.info.isRegular() && c.writable() {
 		if err := reserve(c.file, int64(*n)); err != nil {
+			return err
+		}
+	}
+	if c.made || c.overwrites() {
+		if err := setEAs(c.file, c.eas); err != nil {
 			return err
 		}
 	}

@@ -45,9 +45,6 @@ func (c *creation) check() (err error) {
 	if x := &q.Contexts; x.DurableReconnect != nil || x.DurableReconnectV2 != nil || x.TimeWarp != nil && *x.TimeWarp != 0 {
 		return ntstatus.ObjectNameNotFound
 	}
-	if len(q.Contexts.ExtendedAttributes) > 0 {
-		return ntstatus.EasNotSupported
-	}
 	c.access = q.DesiredAccess.Mapped()
 	c.max = c.access&smb2.MaximumAllowed != 0
 	c.access &^= smb2.MaximumAllowed
@@ -71,6 +68,11 @@ func (c *creation) check() (err error) {
 		return ntstatus.NotADirectory
 	case s.given && s.name == "":
 		q.CreateOptions |= smb2.FileNonDirectoryFile // a directory has no unnamed stream
+	}
+	if x := q.Contexts.ExtendedAttributes; x != nil {
+		if c.eas, err = checkEAs(x); err != nil {
+			return err
+		}
 	}
 	c.asked = c.access
 	c.vol, err = c.tree.volume()

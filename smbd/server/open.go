@@ -46,6 +46,7 @@ type open struct {
 	parent   *os.File // O_PATH, the directory that name was found in; nil for the root
 	name     string
 	path     string   // for people
+	nextEA   int      // where FileFullEaInformation goes on
 	scan     *scan    // QUERY_DIRECTORY's place
 	watch    *watch   // CHANGE_NOTIFY's
 	dirKey   lock.Key // of parent; zero until somebody asks

@@ -35,6 +35,8 @@ func queryInfo(ctx context.Context, r *request) (reply, error) {
 		switch {
 		case o.pipe != nil:
 			b, err = pipeInfo(o, class)
+		case class == fscc.FileFullEa:
+			return queryEAs(o, &q)
 		case class == fscc.FileNormalizedName && r.chain.c.dialect < smb2.Dialect311:
 			err = ntstatus.NotSupported // [MS-SMB2] 3.3.5.20.1
 		default:
@@ -126,7 +128,7 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 	case fscc.FileInternal:
 		return (&fscc.FileInternalInformation{IndexNumber: i.ino}).Append(nil), nil
 	case fscc.FileEa:
-		return (&fscc.FileEaInformation{}).Append(nil), nil
+		return (&fscc.FileEaInformation{EaSize: eaSize(o.file)}).Append(nil), nil
 	case fscc.FileAccess:
 		return (&fscc.FileAccessInformation{AccessFlags: o.access}).Append(nil), nil
 	case fscc.FileName, fscc.FileNormalizedName:
@@ -143,7 +145,7 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 		return (&fscc.FileAlignmentInformation{}).Append(nil), nil
 	case fscc.FileAll:
 		a := fscc.FileAllInformation{Basic: basicInfo(i), Standard: o.standardInfo(i), Internal: fscc.FileInternalInformation{IndexNumber: i.ino},
-			Access: fscc.FileAccessInformation{AccessFlags: o.access}, Position: fscc.FilePositionInformation{CurrentByteOffset: pos}, Mode: mode,
+			Ea: fscc.FileEaInformation{EaSize: eaSize(o.file)}, Access: fscc.FileAccessInformation{AccessFlags: o.access}, Position: fscc.FilePositionInformation{CurrentByteOffset: pos}, Mode: mode,
 			Name: fscc.FileNameInformation{FileName: o.wirePath()}}
 		return a.Append(nil), nil
 	case fscc.FileStream:
@@ -160,8 +162,6 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 		f := fscc.FileIDInformation{VolumeSerialNumber: o.vol.fsid}
 		wire.Put64(f.FileID[:], i.ino)
 		return f.Append(nil), nil
-	case fscc.FileFullEa:
-		return nil, ntstatus.NoEAsOnFile
 	case fscc.FileAlternateName:
 		name := wireName(o.called())
 		if !isShortName(name) {
@@ -213,7 +213,7 @@ func fileSystemInfo(o *open, class fscc.FSClass) ([]byte, error) {
 		return d.Append(nil), nil
 	case fscc.FSAttribute:
 		a := fscc.FSAttributeInformation{Attributes: fscc.FileCaseSensitiveSearch | fscc.FileCasePreservedNames | fscc.FileUnicodeOnDisk | fscc.FilePersistentACLs | fscc.FileSupportsSparseFiles |
-			fscc.FileSupportsHardLinks | fscc.FileSupportsObjectIDs, MaximumComponentNameLength: 255, FileSystemName: "NTFS"}
+			fscc.FileSupportsHardLinks | fscc.FileSupportsObjectIDs | fscc.FileSupportsExtendedAttributes, MaximumComponentNameLength: 255, FileSystemName: "NTFS"}
 		if o.tree.share.config.ReadOnly {
 			a.Attributes |= fscc.FileReadOnlyVolume
 		}

@@ -123,7 +123,7 @@ func setFileInfo(ctx context.Context, r *request, o *open, class fscc.FileClass,
 		}
 		return link(ctx, r, o, i.FileName, i.ReplaceIfExists)
 	case fscc.FileFullEa:
-		return ntstatus.EasNotSupported
+		return setEAInfo(ctx, r, o, b)
 	}
 	return ntstatus.InvalidInfoClass
 }
