@@ -82,8 +82,8 @@ func (d drawer) open(f *modelled, m *model, n uint64) *stepped {
 		choose(Read, Write, Read|Write)
 	default:
 		o.owner = Owner{Client: modelClients[3+who%2], Session: n, Handle: n}
-		if choose(Read, Read|Delete, 0, Other, Read|Write, Write); m.dir {
-			o.access &^= Write
+		if choose(Read, Read|Delete, 0, Other, Inspect, Read|Write, Write, Stream); m.dir {
+			o.access &^= Write | Stream
 		}
 		r.Overwrite = o.access&Write != 0 && d.once("overwrite", 4)
 		r.DeleteOnClose = d.once("delete on close", 8)

@@ -101,7 +101,7 @@ type modelOpen struct {
 func (o *modelOpen) door() Door     { return o.owner.Client.Door }
 func (o *modelOpen) outlives() bool { return o.durable && o.lease != nil && o.lease.rights&H != 0 }
 func (o *modelOpen) writer() bool   { return o.access&(Write|Append) != 0 }
-func (o *modelOpen) touches() bool  { return o.access&^Other != 0 }
+func (o *modelOpen) touches() bool  { return o.access&^(Other|Inspect) != 0 }
 
 // lets is what o lets others do: nobody writes to a program that runs.
 func (o *modelOpen) lets() Share {
@@ -507,10 +507,17 @@ func (m *model) judgeOpen(q *modelWait) Outcome {
 		return out
 	}
 	waits := false
-	switch {
+	switch data := o.access &^ Stream; {
 	case o.replaces || o.door() == Local && o.writer():
 		waits = m.leave(own, 0, W)
-	case o.access != 0:
+	case data == Inspect: // oplocks alone mind
+		waits = m.leaveEach(own, W, func(l *modelLease) Rights {
+			if l.oplock {
+				return R | H
+			}
+			return R | W | H
+		})
+	case data != 0:
 		waits = m.leave(own, R|H, W)
 	}
 	if waits {
@@ -523,6 +530,9 @@ func (m *model) judgeOp(q *modelWait) Outcome {
 	d := q.op
 	own := m.leaseOf(d.open)
 	alone := d.open == (ID{})
+	if d.op == OpRename && d.door == SMB && slices.ContainsFunc(m.opens, func(o *modelOpen) bool { return o.access&Stream != 0 && o.id != d.open }) {
+		return SharingDenied // the file of an open stream keeps its name
+	}
 	need := needs(map[Op]Access{OpRead: Read, OpWrite: Write, OpSetSize: Write, OpRemove: Delete, OpRename: Delete}[d.op])
 	if m.pending && alone && (d.op == OpRename || d.op == OpLink) {
 		return DeletePending
@@ -591,7 +601,7 @@ func (m *model) may(o *modelOpen, own *modelLease) Rights {
 	c := R | W | H
 	for _, x := range m.opens {
 		switch {
-		case x == o || own != nil && x.lease == own || x.access == 0:
+		case x == o || own != nil && x.lease == own || x.access&^(Stream|Inspect) == 0:
 		case x.door() == Local && x.writer():
 			return 0
 		default:

@@ -178,7 +178,7 @@ func (t *Table) Mustered(seat uint64) {
 // alone reports whether nobody else has the file open or holds a range, so that l may cache writes.
 func (t *Table) alone(l *lease) bool {
 	for _, o := range t.opens {
-		if o.lease != l && o.r.Access&^Stream != 0 {
+		if o.lease != l && o.r.Access&^(Stream|Inspect) != 0 {
 			return false
 		}
 	}

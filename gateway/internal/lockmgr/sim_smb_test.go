@@ -330,7 +330,7 @@ func (s *sim) unsureLease(k simKey) {
 // unsure notes a durable open that may be on record: its answer did not come.
 func (s *sim) unsure(r lock.OpenRequest) {
 	delete(s.smb.opening, r.Open)
-	if r.Durable > 0 && r.Rights&lock.H != 0 {
+	if r.Durable > 0 && r.Kind != lock.NoCache {
 		r.Ticket = 0
 		s.smb.opens[r.Open] = &simOpen{OpenRequest: r, lost: true, unsure: true, untold: true}
 		if k := keyOf(&r); r.Kind != lock.NoCache && s.smb.leases[k] == nil {
