@@ -14,6 +14,7 @@ type Info struct {
 	Domain     string // or workgroup; empty: WORKGROUP
 	Comment    string
 	Shares     func() []Share // without IPC$, which is always there
+	Names      Names          // nil: nobody has a name
 }
 
 // Share is one share in an enumeration.
@@ -30,6 +31,8 @@ const (
 	maxReply    = 4 << 20  // an answer's arguments
 	maxQueue    = 16       // answers that nobody has read
 	maxContexts = 32       // presentation contexts of one association
+	maxHandles  = 64       // context handles of one association
+	maxLookups  = 1000     // names or SIDs in one question, [MS-LSAT] 3.1.4.5
 )
 
 // Errors of a pipe.
@@ -54,6 +57,7 @@ type Pipe struct {
 	fragment int      // the largest fragment that the client takes
 	contexts map[uint16]bool
 	call     *call // a request whose last fragment has not come
+	handles  map[handle]object
 }
 
 // endpoint is one interface at one pipe.
@@ -66,6 +70,8 @@ type endpoint struct {
 var endpoints = []endpoint{
 	{"srvsvc", syntax{srvsvcUUID, 3, 0}, srvsvc},
 	{"wkssvc", syntax{wkssvcUUID, 1, 0}, wkssvc},
+	{"lsarpc", syntax{lsarpcUUID, 0, 0}, lsarpc},
+	{"samr", syntax{samrUUID, 1, 0}, samr},
 }
 
 // NewPipe opens a pipe by the name that a CREATE on IPC$ has: "srvsvc", in any case, also with a backslash or PIPE\ before it. Where
@@ -80,6 +86,9 @@ func NewPipe(name string, info Info) (*Pipe, bool) {
 	}
 	return nil, false
 }
+
+// Private reports whether the pipe tells of users, which are nobody's business who has not said who he is.
+func (p *Pipe) Private() bool { return p.endpoint.name == "lsarpc" || p.endpoint.name == "samr" }
 
 // Write takes what a WRITE brings: fragments, whole or in parts.
 func (p *Pipe) Write(b []byte) error {

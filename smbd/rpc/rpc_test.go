@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"dittofs/smbd/dtyp"
 	"dittofs/smbd/wire"
 )
 
@@ -70,8 +71,7 @@ func stub(args ...any) []byte {
 		case int:
 			w.uint32(uint32(a))
 		case string:
-			w.deferred = append(w.deferred, a)
-			w.flush()
+			w.chars(a + "\x00")
 		}
 	}
 	return w.b
@@ -112,7 +112,7 @@ func ask(t testing.TB, p *Pipe, opnum uint16, in []byte) ([]byte, status) {
 }
 
 func TestNewPipe(t *testing.T) {
-	for name, want := range map[string]bool{"srvsvc": true, `\SRVSVC`: true, `PIPE\wkssvc`: true, `\pipe\srvsvc`: true, "lsarpc": false, "": false} {
+	for name, want := range map[string]bool{"srvsvc": true, `\SRVSVC`: true, `PIPE\wkssvc`: true, `\pipe\srvsvc`: true, "lsarpc": true, "samr": true, "netlogon": false, "": false} {
 		if _, got := NewPipe(name, info); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
@@ -178,9 +178,9 @@ func TestNetrShareEnum(t *testing.T) {
 	if tail := got[len(got)-16:]; !bytes.Equal(tail, unhex(t, "02000000 10000200 02000000 ea000000")) {
 		t.Errorf("two of three: %x", got)
 	}
-	got, _ = ask(t, p, 15, stub(0, 502, 502, 1, 0, 0, -1, 0))
-	if want := unhex(t, "f6010000 f6010000 00000000 00000000 00000000 7c000000"); !bytes.Equal(got, want) {
-		t.Errorf("level 502\n got %x\nwant %x", got, want)
+	got, _ = ask(t, p, 15, stub(0, 503, 503, 1, 0, 0, -1, 0))
+	if want := unhex(t, "f7010000 f7010000 00000000 00000000 00000000 7c000000"); !bytes.Equal(got, want) {
+		t.Errorf("level 503\n got %x\nwant %x", got, want)
 	}
 }
 
@@ -198,7 +198,11 @@ func TestNetrShareGetInfo(t *testing.T) {
 			"02000000 00000000 02000000 a9030000 01000000 00000000 01000000 00000000 01000000 00000000 01000000 00000000 00000000"},
 		{"demo", 1005, "ed030000 04000200 00000000 00000000"},
 		{"nobody", 1, "01000000 00000000 06090000"},
-		{"demo", 502, "f6010000 00000000 7c000000"},
+		{"Ω", 502, "f6010000 04000200 08000200 00000000 0c000200 00000000 ffffffff 00000000 10000200 00000000 00000000 00000000" +
+			"02000000 00000000 02000000 a9030000 01000000 00000000 01000000 00000000 01000000 00000000 01000000 00000000 00000000"},
+		{"demo", 501, "f5010000 04000200 08000200 00000000 0c000200 00000000 05000000 00000000 05000000 64006500 6d006f00 00000000" +
+			"07000000 00000000 07000000 61002000 64006500 6d006f00 00000000 00000000"},
+		{"demo", 503, "f7010000 00000000 7c000000"},
 		{"demo", 9, "09000000 7c000000"},
 	} {
 		got, st := ask(t, p, 16, stub(0, c.name, c.level))
@@ -222,7 +226,10 @@ func TestServerAndWorkstation(t *testing.T) {
 		{"wkssvc", 0, 100, "64000000 04000200 f4010000 08000200 0c000200 06000000 01000000" +
 			"06000000 00000000 06000000 46004900 4c004500 53000000" +
 			"0a000000 00000000 0a000000 57004f00 52004b00 47005200 4f005500 50000000 00000000"},
-		{"wkssvc", 0, 102, "66000000 00000000 7c000000"},
+		{"wkssvc", 0, 102, "66000000 04000200 f4010000 08000200 0c000200 06000000 01000000 10000200 00000000" +
+			"06000000 00000000 06000000 46004900 4c004500 53000000" +
+			"0a000000 00000000 0a000000 57004f00 52004b00 47005200 4f005500 50000000 01000000 00000000 01000000 00000000 00000000"},
+		{"wkssvc", 0, 502, "f6010000 00000000 7c000000"},
 	} {
 		got, st := ask(t, bound(t, c.pipe), c.opnum, stub(1, `\\x`, c.level))
 		if want := unhex(t, c.want); st != ok || !bytes.Equal(got, want) {
@@ -361,7 +368,7 @@ func FuzzPipe(f *testing.F) {
 	f.Add(append(bytes.Clone(b), request(2, 3, 16, stub(0, "demo", 2))...))
 	f.Add(append(bytes.Clone(b), request(2, 3, 21, stub(0, 101))...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, name := range []string{"srvsvc", "wkssvc"} {
+		for _, name := range []string{"srvsvc", "wkssvc", "lsarpc", "samr"} {
 			p := open(t, name)
 			p.Write(b)
 			for {
@@ -378,10 +385,13 @@ func FuzzPipe(f *testing.F) {
 }
 
 func FuzzNDR(f *testing.F) {
-	f.Add(stub(1, `\\F`, 1, 1, 1, 0, 0, -1, 1, 0), uint16(15))
-	f.Add(stub(0, "demo", 2), uint16(16))
-	f.Fuzz(func(t *testing.T, b []byte, opnum uint16) {
-		p := bound(t, "srvsvc")
+	pipes := []string{"srvsvc", "wkssvc", "lsarpc", "samr"}
+	f.Add(uint8(0), stub(1, `\\F`, 1, 1, 1, 0, 0, -1, 1, 0), uint16(15))
+	f.Add(uint8(0), stub(0, "demo", 2), uint16(16))
+	f.Add(uint8(2), lookupSIDs(handle{}, dtyp.UnixUser(1000), dtyp.Everyone), uint16(76))
+	f.Add(uint8(2), lookupNames(handle{}, "alice")[20:], uint16(77))
+	f.Fuzz(func(t *testing.T, pipe uint8, b []byte, opnum uint16) {
+		p := bound(t, pipes[int(pipe)%len(pipes)])
 		ask(t, p, opnum, b[:min(len(b), 4000)])
 	})
 }

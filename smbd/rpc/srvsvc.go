@@ -79,17 +79,30 @@ func (s share) append(w *writer, level uint32) {
 		w.uint32(0) // shi2_current_uses: not counted here
 		w.text("")  // shi2_path: the server's paths are the administrator's
 		w.null()    // shi2_passwd
+	case 501:
+		w.text(s.name)
+		w.uint32(s.kind)
+		w.text(s.comment)
+		w.uint32(0) // shi501_flags: manual caching, no DFS
+	case 502:
+		s.append(w, 2)
+		w.uint32(0) // shi502_reserved: the length of the descriptor
+		w.null()    // shi502_security_descriptor: the share itself refuses nobody
 	case 1005:
 		w.uint32(0) // SHI1005_flags: manual caching, no DFS
 	}
 }
+
+// enumerable tells which levels NetrShareEnum answers, tellable which NetrShareGetInfo does.
+func enumerable(level uint32) bool { return slices.Contains([]uint32{0, 1, 2, 501, 502}, level) }
+func tellable(level uint32) bool   { return enumerable(level) || level == 1005 }
 
 // armed tells which levels of SHARE_INFO and SHARE_ENUM_STRUCT have a pointer in the union; the others are empty.
 func armed(level uint32) bool {
 	return slices.Contains([]uint32{0, 1, 2, 501, 502, 503, 1004, 1005, 1006, 1501}, level)
 }
 
-// NetrShareEnum, [MS-SRVS] 3.1.4.8, levels 0 and 1.
+// NetrShareEnum, [MS-SRVS] 3.1.4.8, levels 0, 1, 2, 501 and 502.
 func netrShareEnum(p *Pipe, in *reader) ([]byte, status) {
 	in.unique() // ServerName
 	level := in.uint32()
@@ -117,7 +130,7 @@ func netrShareEnum(p *Pipe, in *reader) ([]byte, status) {
 	w.uint32(level)
 	result, total, next := uint32(errSuccess), uint32(0), uint32(0)
 	switch {
-	case level <= 1:
+	case enumerable(level):
 		all := p.shares()
 		all = all[min(uint64(from), uint64(len(all))):]
 		total = uint32(len(all))
@@ -159,7 +172,7 @@ func atMost(all []share, level, limit uint32) []share {
 	size := uint64(0)
 	for i, s := range all {
 		size += 4 + uint64(wire.UTF16Len(s.name)) + 2
-		if level == 1 {
+		if level > 0 {
 			size += 8 + uint64(wire.UTF16Len(s.comment)) + 2
 		}
 		if size > uint64(limit) && i > 0 {
@@ -169,7 +182,7 @@ func atMost(all []share, level, limit uint32) []share {
 	return all
 }
 
-// NetrShareGetInfo, [MS-SRVS] 3.1.4.10, levels 0, 1, 2 and 1005.
+// NetrShareGetInfo, [MS-SRVS] 3.1.4.10, levels 0, 1, 2, 501, 502 and 1005.
 func netrShareGetInfo(p *Pipe, in *reader) ([]byte, status) {
 	in.unique() // ServerName
 	name := in.text()
@@ -183,7 +196,7 @@ func netrShareGetInfo(p *Pipe, in *reader) ([]byte, status) {
 	w.uint32(level)
 	result := uint32(errSuccess)
 	switch {
-	case level <= 2 || level == 1005:
+	case tellable(level):
 		if at < 0 {
 			result = errNoShare
 			w.null()

@@ -10,7 +10,7 @@ func wkssvc(p *Pipe, opnum uint16, in *reader) ([]byte, status) {
 	return nil, opRangeError
 }
 
-// NetrWkstaGetInfo, [MS-WKST] 3.2.4.1, level 100.
+// NetrWkstaGetInfo, [MS-WKST] 3.2.4.1, levels 100 to 102.
 func netrWkstaGetInfo(p *Pipe, in *reader) ([]byte, status) {
 	in.unique() // ServerName
 	level := in.uint32()
@@ -19,7 +19,7 @@ func netrWkstaGetInfo(p *Pipe, in *reader) ([]byte, status) {
 	}
 	var w writer
 	w.uint32(level)
-	if level != 100 {
+	if level < 100 || level > 102 {
 		w.null()
 		w.uint32(errInvalidLevel)
 		return w.b, ok
@@ -34,6 +34,12 @@ func netrWkstaGetInfo(p *Pipe, in *reader) ([]byte, status) {
 	w.text(domain)
 	w.uint32(versionMajor)
 	w.uint32(versionMinor)
+	if level >= 101 {
+		w.text("") // wki101_lanroot
+	}
+	if level == 102 {
+		w.uint32(0) // wki102_logged_on_users: at the server itself
+	}
 	w.flush()
 	w.uint32(errSuccess)
 	return w.b, ok

@@ -81,6 +81,9 @@ func createPipe(r *request, q *smb2.CreateRequest) (reply, error) {
 	if !ok {
 		return nil, ntstatus.ObjectNameNotFound
 	}
+	if p.Private() && r.session.identity.Load().anonymous {
+		return nil, ntstatus.AccessDenied // who is here is not for everybody
+	}
 	o := newOpen(r)
 	o.pipe, o.access, o.name = p, smb2.FileGenericRead|smb2.FileGenericWrite, strings.ToLower(q.Name)
 	if err := r.session.add(o); err != nil {

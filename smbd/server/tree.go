@@ -108,7 +108,7 @@ func (s *Server) SetTree(name string, root *os.File) error {
 
 // rpcInfo is what the pipes tell of us.
 func (s *Server) rpcInfo() rpc.Info {
-	return rpc.Info{ServerName: s.name, Shares: func() []rpc.Share {
+	return rpc.Info{ServerName: s.name, Names: s.unixNames(), Shares: func() []rpc.Share {
 		var l []rpc.Share
 		for _, e := range s.cfg.Settings.Exports {
 			l = append(l, rpc.Share{Name: e.Name, Comment: e.Comment})
