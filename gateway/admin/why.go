@@ -102,7 +102,7 @@ func explain(s lock.Snapshot, ds []lock.Denial) reasons {
 				}
 				b := blocker{Owner: o, Holds: []entry{}}
 				for _, h := range f.Held {
-					if sameOwner(h.Owner, o) {
+					if sameOwner(h.Owner, o) || h.State != "" && h.Protocol == "smb" && sameClient(h.Owner, o) && leased(h.Kind) {
 						b.Holds = append(b.Holds, h)
 					}
 				}
@@ -130,6 +130,20 @@ func sameOwner(holder, named string) bool {
 		return strings.HasPrefix(holder, "local:") && holder[strings.LastIndexByte(holder, ':'):] == named[strings.LastIndexByte(named, ':'):]
 	}
 	return holder == named
+}
+
+// A lease belongs to its client, whatever open it was asked for with; one that breaks is what a waiter waits for.
+func leased(kind string) bool {
+	return kind == lock.KindLease.String() || kind == lock.KindOplock.String()
+}
+
+// sameClient compares the first two parts of two owners.
+func sameClient(a, b string) bool {
+	client := func(s string) string {
+		p := strings.SplitN(s, ":", 3)
+		return strings.Join(p[:min(2, len(p))], ":")
+	}
+	return client(a) == client(b)
 }
 
 // heldText is what somebody held who stood in the way.

@@ -2,7 +2,7 @@ package lock
 
 // What ends with a client, and with a door.
 
-// Forget ends everything that a client holds here.
+// Forget ends everything that a client holds here. The doors hear of each open that goes, so that they do not present it again.
 func (t *Table) Forget(c Client) (n int) {
 	n = t.drop(func(o *open) bool { return o.r.Owner.Client == c }, func(w *waiter) bool { return w.owner().Client == c }, false)
 	for i := 0; i < len(t.flocks); {
@@ -63,6 +63,9 @@ func (t *Table) drop(which func(*open) bool, waiting func(*waiter) bool, keep bo
 		if keep && o.outlives() && !o.lost {
 			t.lose(o)
 		} else if !keep || !o.lost {
+			if !keep {
+				t.tell(o.id.Seat, Event{Gone: &Gone{Key: t.Key, Open: o.id.N, Owner: o.r.Owner}})
+			}
 			t.die(o)
 		}
 	}

@@ -46,14 +46,9 @@ func each(st *lock.FileState, f func(k lock.Kind, id string)) {
 
 // Dismiss ends everything that an NFS host or an SMB client holds, and returns how much it was. The host is not told of our next restart.
 func (m *Manager) Dismiss(c lock.Client) (held int) {
-	if c.Door == lock.SMB {
-		// Its door hears of each open that goes; leases end with their opens.
-		for _, st := range m.Revoke(lock.Filter{Door: lock.SMB, Client: c.String(), Kind: lock.KindOpen | lock.KindRange | lock.KindWaiter}, false).Files {
-			held += len(st.Opens) + len(st.Ranges) + len(st.Waiters)
-		}
-		return held
-	}
 	held = m.forget(c)
-	m.dropHosts(func(h *host) bool { return h.Name == c.Name })
+	if c.Door == lock.NLM {
+		m.dropHosts(func(h *host) bool { return h.Name == c.Name })
+	}
 	return held
 }
