@@ -272,8 +272,11 @@ func (t *Table) end(o *open) (remove bool) {
 		for _, x := range t.opens {
 			used = used || x.lease == l
 		}
-		if !used {
+		switch {
+		case !used:
 			t.endLease(l)
+		case l.breaking && t.liveOpen(l) == nil:
+			t.dropOpens(l) // as in lose: nobody is left who could acknowledge
 		}
 	}
 	t.dirty = true
