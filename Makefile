@@ -69,6 +69,12 @@ soak-law:
 bench-lock:
 	go test ./gateway/internal/lockmgr -run '^$$' -bench '^BenchmarkTable$$' -benchtime 1x -timeout 30m
 
+# Measures the NFS door and NFS-Ganesha (nfs-ganesha, nfs-ganesha-vfs) in turn and prints the ratios. Ten minutes, on a quiet machine; needs root.
+.PHONY: bench-nfs
+bench-nfs: build
+	@packaging/scripts/need ganesha.nfsd=nfs-ganesha-vfs rpcbind=rpcbind rpc.statd=nfs-common ip=iproute2
+	go run ./packaging/bench/nfs $(ARGS)
+
 generate:
 	go generate ./...
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -115,6 +116,8 @@ func serveMetrics(path string, reg *prometheus.Registry) (stop func(), err error
 	os.Chmod(path, 0o660)
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index) // for root on this host only: curl --unix-socket
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	srv := &http.Server{Handler: mux}
 	go srv.Serve(l)
 	return func() { srv.Close() }, nil

@@ -209,13 +209,23 @@ func (f *File) place(name string) (int, error) {
 }
 
 // Peek returns attributes and sealed handle of an entry without opening it for longer; the caller has asked whether it may search here.
-// The handle is appended to b.
-func (f *File) Peek(name string, b []byte) (fh []byte, a Attr, err error) {
+// ino is what the directory says of the name, 0 where it says nothing. The handle is appended to b.
+func (f *File) Peek(name string, ino uint64, b []byte) (fh []byte, a Attr, err error) {
 	if name == ".." && f.isRoot {
 		name = "."
 	}
 	if err := CheckName(name); err != nil {
 		return nil, a, err
+	}
+	var k kernelHandle
+	if ino != 0 && name != ".." && name != "." {
+		// Two questions about the name instead of one about the file: it had the inode before the first and has it after the second.
+		if k, err = kernelHandleAt(f.fd, name); err == nil {
+			a, err = statx(f.fd, name, unix.AT_SYMLINK_NOFOLLOW)
+		}
+		if err == nil && a.Ino == ino && a.Flags&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+			return f.export.set.seal(b, f.export.id, &k), a, nil
+		}
 	}
 	fd, err := f.place(name)
 	if err != nil {
@@ -225,8 +235,7 @@ func (f *File) Peek(name string, b []byte) (fh []byte, a Attr, err error) {
 	if a, err = Stat(fd); err != nil {
 		return nil, a, err
 	}
-	k, err := kernelHandleOf(fd)
-	if err != nil {
+	if k, err = kernelHandleOf(fd); err != nil {
 		return nil, a, err
 	}
 	return f.export.set.seal(b, f.export.id, &k), a, nil

@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -65,17 +66,35 @@ type rawHandle struct {
 var emptyPath [1]byte
 
 func kernelHandleOf(fd int) (kernelHandle, error) {
-	r := rawHandle{bytes: maxHandleSize}
+	return nameToHandle(fd, unsafe.Pointer(&emptyPath), unix.AT_EMPTY_PATH)
+}
+
+// kernelHandleAt is an entry's, which is not followed. What is mounted on it, is not looked at.
+func kernelHandleAt(dir int, name string) (kernelHandle, error) {
+	var b [256]byte
+	if len(name) >= len(b) {
+		return kernelHandle{}, unix.ENAMETOOLONG
+	}
+	copy(b[:], name)
+	return nameToHandle(dir, unsafe.Pointer(&b), 0)
+}
+
+// rawHandles spares clearing and moving 128 bytes for each handle.
+var rawHandles = sync.Pool{New: func() any { return new(rawHandle) }}
+
+func nameToHandle(fd int, name unsafe.Pointer, flags uintptr) (k kernelHandle, err error) {
+	r := rawHandles.Get().(*rawHandle)
+	defer rawHandles.Put(r)
+	r.bytes = maxHandleSize
 	var mount int32
-	_, _, e := unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(fd), uintptr(unsafe.Pointer(&emptyPath)), uintptr(unsafe.Pointer(&r)),
-		uintptr(unsafe.Pointer(&mount)), unix.AT_EMPTY_PATH, 0)
+	_, _, e := unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(fd), uintptr(name), uintptr(unsafe.Pointer(r)), uintptr(unsafe.Pointer(&mount)), flags, 0)
 	if e != 0 {
-		return kernelHandle{}, e
+		return k, e
 	}
 	if r.bytes > kernelMax || r.typ < 0 || r.typ > 255 {
-		return kernelHandle{}, unix.EOVERFLOW
+		return k, unix.EOVERFLOW
 	}
-	k := kernelHandle{typ: uint8(r.typ), n: uint8(r.bytes)}
+	k.typ, k.n = uint8(r.typ), uint8(r.bytes)
 	copy(k.b[:], r.b[:r.bytes])
 	return k, nil
 }

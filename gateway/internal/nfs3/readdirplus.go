@@ -2,6 +2,7 @@ package nfs3
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -84,17 +85,23 @@ func (s *Server) readdirplus(ctx context.Context, c *oncrpc.Call, a *ReadDirPlus
 	search := mask&unix.X_OK != 0
 
 	res := &ReadDirPlusRes{}
+	var handles []byte // of all entries, one behind the other
 	left, names := int(min(a.MaxCount, maxIO(c)))-dirHead, int(min(a.DirCount, MaxIO))
 	res.EOF, err = p.entries(a.Cookie, func(e *export.Entry) bool {
 		plus := EntryPlus{Entry: Entry{p.fileID(e), string(e.Name), e.Cookie}}
 		if search {
-			p.describe(&plus)
+			handles = p.describe(&plus, e.Ino, handles)
 		}
 		n := entryLen(len(e.Name))
 		names -= n
 		left -= n + plus.len()
 		if left < 0 || names < 0 && len(res.Entries) > 0 {
 			return false
+		}
+		if len(res.Entries) == cap(res.Entries) {
+			// As many again as came, but no more than what is left holds.
+			res.Entries = slices.Grow(res.Entries, min(len(res.Entries)+64, left/(entryLen(1)+plus.len())+1))
+			handles = slices.Grow(handles, (cap(res.Entries)-len(res.Entries))*len(plus.Object.FH))
 		}
 		res.Entries = append(res.Entries, plus)
 		return true
@@ -106,15 +113,16 @@ func (s *Server) readdirplus(ctx context.Context, c *oncrpc.Call, a *ReadDirPlus
 	return res
 }
 
-// describe adds attributes and handle; an entry that just went has none.
-func (p place) describe(e *EntryPlus) {
-	fh, a, err := p.Peek(e.Name, nil)
+// describe adds attributes and handle, which it puts behind handles; an entry that just went has none.
+func (p place) describe(e *EntryPlus, ino uint64, handles []byte) []byte {
+	fh, a, err := p.Peek(e.Name, ino, handles)
 	if err != nil || a.Nlink == 0 {
-		return
+		return handles
 	}
 	e.FileID = a.Ino
 	e.Attr = postOp(&a, p.Key)
-	e.Object = PostOpFH{Follow: true, FH: fh}
+	e.Object = PostOpFH{Follow: true, FH: fh[len(handles):len(fh):len(fh)]}
+	return fh
 }
 
 // len is what attributes and handle take.

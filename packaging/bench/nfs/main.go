@@ -24,6 +24,7 @@ var (
 	areas   = flag.String("areas", "tmpfs,disk", "tmpfs, disk: a directory in /var/tmp")
 	long    = flag.Duration("for", 2*time.Second, "time for each measurement")
 	shapes  = flag.String("shapes", "1x1,1x32,8x1,8x32", "connections x depth")
+	profile = flag.String("profile", "", "directory for a CPU profile of dittofs-gateway in each measurement")
 	big     = flag.Bool("big", false, "READDIRPLUS of 100,000 names too")
 )
 
@@ -109,7 +110,9 @@ func measureAll(s *server, match *regexp.Regexp, report func(string, result)) er
 			if _, err := fmt.Sscanf(shape, "%dx%d", &conns, &depth); err != nil || o.lone && conns*depth > 1 {
 				continue
 			}
+			done := s.profile(fmt.Sprintf("%.12s-%s", strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(o.name), shape))
 			r := m.measure(o, conns, depth, *long, s.cpu)
+			done()
 			report(fmt.Sprintf("%-34s %5s", o.name, shape), r)
 		}
 		m.close()

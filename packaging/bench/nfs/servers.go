@@ -16,6 +16,7 @@ import (
 // server is one that runs; its processes are all that it started.
 type server struct {
 	dir  string
+	run  string // of our sockets
 	cmd  *exec.Cmd
 	more []*exec.Cmd
 }
@@ -28,7 +29,7 @@ func startServer(name, dir, state string) (*server, error) {
 }
 
 func startDittofs(dir, state string) (*server, error) {
-	s := &server{dir: dir, cmd: exec.Command(filepath.Join(*bin, "dittofs"), "up", dir, "--state", state, "--listen", "127.0.0.1", "--log-level", "warn")}
+	s := &server{dir: dir, run: filepath.Join(state, "run"), cmd: exec.Command(filepath.Join(*bin, "dittofs"), "up", dir, "--state", state, "--listen", "127.0.0.1", "--log-level", "warn")}
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
