@@ -19,6 +19,7 @@ type File struct {
 	export *Export
 	tree   *File // the root directory of the tree that it was opened in, with a reference; itself for that root
 	isRoot bool
+	memory bool   // the file system lies in memory
 	handle kernelHandle
 	fh     []byte // sealed
 	fd     int    // O_PATH, but for a root directory, which is open for reading
@@ -57,8 +58,9 @@ func (s *Set) newFile(e *Export, fd int, k *kernelHandle) (*File, error) {
 	}
 	if err == nil {
 		var key lock.Key
-		if key, err = keyOf(fd, k, a.Ino); err == nil {
-			f := &File{Key: key, export: e, handle: *k, fd: fd, fh: s.seal(make([]byte, 0, handleHead+int(k.n)+macLen), e.id, k), refs: 1, fds: 1}
+		var memory bool
+		if key, memory, err = keyOf(fd, k, a.Ino); err == nil {
+			f := &File{Key: key, memory: memory, export: e, handle: *k, fd: fd, fh: s.seal(make([]byte, 0, handleHead+int(k.n)+macLen), e.id, k), refs: 1, fds: 1}
 			f.tree = f
 			return f, nil
 		}
@@ -118,6 +120,9 @@ func (f *File) FH() []byte { return f.fh }
 // Fd is the O_PATH descriptor: for Stat, KeyOf, OpenAt and their like. It is the File's.
 func (f *File) Fd() int { return f.fd }
 
+// InMemory reports whether its data lies in memory, so that no disk is ever asked.
+func (f *File) InMemory() bool { return f.memory }
+
 // IsRoot reports whether it is the export's root directory.
 func (f *File) IsRoot() bool { return f.isRoot }
 
@@ -166,7 +171,17 @@ func (f *File) Path() string {
 }
 
 // Lookup opens name in the directory as c; "." is the directory, ".." its parent, and the root's parent is the root.
-func (f *File) Lookup(c Cred, name string) (*File, error) {
+func (f *File) Lookup(c Cred, name string) (*File, error) { return f.lookup(c, name, 0) }
+
+// resolveCached is RESOLVE_CACHED, openat2(2), Linux 5.12.
+const resolveCached = 0x20
+
+// LookupCached is Lookup that is EAGAIN where a disk would have to be asked.
+func (f *File) LookupCached(c Cred, name string) (*File, error) {
+	return f.lookup(c, name, resolveCached)
+}
+
+func (f *File) lookup(c Cred, name string, resolve uint64) (*File, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
@@ -192,7 +207,7 @@ func (f *File) Lookup(c Cred, name string) (*File, error) {
 	if err := f.May(c, unix.X_OK, &a); err != nil {
 		return nil, err
 	}
-	fd, err := f.place(name)
+	fd, err := f.place(name, resolve)
 	if err != nil {
 		return nil, err
 	}
@@ -200,12 +215,19 @@ func (f *File) Lookup(c Cred, name string) (*File, error) {
 }
 
 // place opens an entry, or the parent of a directory that is not the root, as the superuser.
-func (f *File) place(name string) (int, error) {
+func (f *File) place(name string, resolve uint64) (int, error) {
 	if name == ".." {
 		// The tree's mount begins at its root, so ".." ends there; a directory that was moved out of it has no parent. path_resolution(7).
 		return unix.Openat(f.fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
-	return openat2(f.fd, name, unix.O_PATH, 0)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: beneath | resolve}
+	for {
+		fd, err := unix.Openat2(f.fd, name, &how)
+		if err == unix.EINTR || err == unix.EAGAIN && resolve == 0 { // as in openat2
+			continue
+		}
+		return fd, err
+	}
 }
 
 // Peek returns attributes and sealed handle of an entry without opening it for longer; the caller has asked whether it may search here.
@@ -227,7 +249,7 @@ func (f *File) Peek(name string, ino uint64, b []byte) (fh []byte, a Attr, err e
 			return f.export.set.seal(b, f.export.id, &k), a, nil
 		}
 	}
-	fd, err := f.place(name)
+	fd, err := f.place(name, 0)
 	if err != nil {
 		return nil, a, err
 	}

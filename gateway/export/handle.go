@@ -138,15 +138,16 @@ func KeyOf(fd int) (lock.Key, error) {
 	if err != nil {
 		return lock.Key{}, err
 	}
-	return keyOf(fd, &k, a.Ino)
+	key, _, err := keyOf(fd, &k, a.Ino)
+	return key, err
 }
 
-func keyOf(fd int, k *kernelHandle, ino uint64) (lock.Key, error) {
+func keyOf(fd int, k *kernelHandle, ino uint64) (key lock.Key, memory bool, err error) {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return lock.Key{}, err
+		return key, false, err
 	}
-	return lock.Key{FSID: fsid(&fs), Ino: ino, Gen: k.gen()}, nil
+	return lock.Key{FSID: fsid(&fs), Ino: ino, Gen: k.gen()}, fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC, nil
 }
 
 func fsid(fs *unix.Statfs_t) uint64 {

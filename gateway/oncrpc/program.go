@@ -28,6 +28,9 @@ type Proc struct {
 	// Once marks a procedure that must not run twice for one call (REMOVE, RENAME, LOCK, …): a retransmission gets the first reply again
 	// from the duplicate request cache, and is dropped while the first still runs.
 	Once bool
+	// Quick marks a procedure that waits for nobody: neither for a disk nor for another client. Over TCP it runs in turn where calls are
+	// read, and the replies to calls that came together leave together. Its handler may find that it would have to wait: ErrLater.
+	Quick bool
 	// Call decodes the arguments, does the work and encodes the results.
 	Call func(ctx context.Context, c *Call, args, res *xdr.Stream) error
 }
@@ -45,6 +48,7 @@ type Call struct {
 	Remote    netip.AddrPort
 	Local     netip.AddrPort
 	UDP       bool
+	Quick     bool // others wait while this runs: see ErrLater
 
 	// Tail, where the handler sets it, is sent behind the results without being copied, padded to four bytes: the data of a READ,
 	// whose length the results have just told as their last word (in a result's XDR, Uint32 instead of Opaque). Never in a Once procedure.
@@ -73,6 +77,7 @@ const (
 var (
 	ErrGarbage = errors.New("oncrpc: arguments do not decode") // GARBAGE_ARGS
 	ErrNoReply = errors.New("oncrpc: no reply")                // the call is dropped
+	ErrLater   = errors.New("oncrpc: not quick")               // of a Quick call, before it did anything: call again, not Quick
 	ErrTooWeak = errors.New("oncrpc: credential too weak")     // AUTH_ERROR, AUTH_TOOWEAK
 )
 

@@ -76,6 +76,7 @@ func NewServer(cfg Config, programs ...*Program) *Server {
 type exchange struct {
 	Call
 	server *Server
+	later  bool // it was not quick
 	header callHeader
 	record record
 	args   xdr.Stream
@@ -174,6 +175,20 @@ func (x *exchange) admit(known *credentials) (ready bool, err error) {
 	return true, nil
 }
 
+// quick runs an admitted call in turn. done: it is answered, or to be dropped; else it must run on its own.
+func (x *exchange) quick(ctx context.Context) (send, done bool) {
+	if !x.Program.Procs[x.Procedure].Quick || x.Flavor == FlavorGSS {
+		return false, false
+	}
+	args := x.args
+	x.Quick, x.later = true, false
+	if send = x.run(ctx); x.later {
+		x.args, x.Quick = args, false
+		return false, false
+	}
+	return send, true
+}
+
 // run answers an admitted call, and reports whether x.out is to be sent.
 func (x *exchange) run(ctx context.Context) (send bool) {
 	s := x.server
@@ -196,6 +211,9 @@ func (x *exchange) run(ctx context.Context) (send bool) {
 	}
 	began := time.Now()
 	stat, send := x.call(ctx, proc)
+	if x.later && x.Quick {
+		return false
+	}
 	took := time.Since(began)
 	m := &s.procs[x.Program][x.Procedure]
 	m.seconds.Observe(took.Seconds())
@@ -232,6 +250,9 @@ func (x *exchange) call(ctx context.Context, proc *Proc) (stat AcceptStat, send 
 	switch {
 	case err == nil:
 		return Success, true
+	case x.Quick && errors.Is(err, ErrLater):
+		x.later = true
+		return Success, false
 	case errors.Is(err, ErrNoReply):
 		return Success, false
 	case errors.Is(err, ErrGarbage):

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -428,3 +429,81 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 }
+
+// Quick calls run in turn and leave with those that came beside them; one that would have to wait runs again on its own, and nobody
+// behind it waits for it.
+func TestQuickCalls(t *testing.T) {
+	waiting, release := make(chan struct{}), make(chan struct{})
+	p := &Program{Name: "q", Number: 300100, Version: 1, Procs: []Proc{
+		0: Handle("NULL", func(context.Context, *Call, *xdr.Void) (*xdr.Void, error) { return &xdr.Void{}, nil }),
+		1: Handle("WAIT", func(_ context.Context, c *Call, _ *number) (*number, error) {
+			if c.Quick {
+				return nil, ErrLater
+			}
+			close(waiting)
+			<-release
+			return &number{1}, nil
+		}),
+		2: Handle("QUICK", func(_ context.Context, c *Call, n *number) (*number, error) {
+			if !c.Quick {
+				t.Error("a quick call does not know that it is")
+			}
+			return n, nil
+		}),
+	}}
+	p.Procs[1].Quick, p.Procs[2].Quick = true, true
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { NewServer(Config{}, p).ServeTCP(ctx, l) })
+	defer wg.Wait()
+	defer stop()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var out []byte
+	for i := range uint32(20) {
+		h := callHeader{XID: i, RPC: rpcVersion, Program: 300100, Version: 1, Proc: 2}
+		if i == 3 {
+			h.Proc = 1
+		}
+		at := len(out)
+		out, _ = xdr.Marshal(appendCall(append(out, 0, 0, 0, 0), &h), &number{i})
+		markRecord(out[at:], len(out)-at-4)
+	}
+	c.Write(out[:len(out)-10]) // the last one's end is late
+	<-waiting
+	var got []uint32
+	next := func() {
+		var rec record
+		if err := rec.read(c, DefaultMaxRecord); err != nil {
+			t.Fatal(err)
+		}
+		x := xdr.Decoder(rec.data)
+		xid, err := parseReply(&x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, xid)
+	}
+	for range 18 {
+		next()
+	}
+	c.Write(out[len(out)-10:])
+	next()
+	close(release)
+	next()
+	want := []uint32{0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 3}
+	if !slices.Equal(got, want) {
+		t.Errorf("replies %v, want %v", got, want)
+	}
+}
+
+type number struct{ n uint32 }
+
+func (n *number) XDR(x *xdr.Stream) { x.Uint32(&n.n) }

@@ -3,6 +3,7 @@ package oncrpc
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -61,16 +62,16 @@ func (s *Server) ServeTCP(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// conn is one connection. Its calls run in parallel, its replies leave one by one.
+// conn is one connection. Its calls run in parallel, but for the quick ones.
 type conn struct {
 	net.Conn
 	server *Server
 	calls  atomic.Int32
-	write  sync.Mutex // held while a reply is written
+	out    replies
 }
 
 func (s *Server) serveConn(ctx context.Context, nc net.Conn) {
-	c := &conn{Conn: nc, server: s}
+	c := &conn{Conn: nc, server: s, out: replies{conn: nc}}
 	defer nc.Close()
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -110,7 +111,10 @@ func (c *conn) read(ctx, running context.Context, wg *sync.WaitGroup) error {
 			return err
 		}
 		x := s.exchange()
-		c.SetReadDeadline(time.Now().Add(recordTimeout))
+		if !whole(in) {
+			c.out.flush()
+			c.SetReadDeadline(time.Now().Add(recordTimeout))
+		}
 		err := x.record.read(in, s.cfg.MaxRecord)
 		if err != nil {
 			x.free()
@@ -122,32 +126,54 @@ func (c *conn) read(ctx, running context.Context, wg *sync.WaitGroup) error {
 			x.free()
 			return err
 		}
-		if !ready {
-			c.reply(x)
+		send, done := !ready, !ready
+		if ready {
+			send, done = x.quick(running)
+		}
+		if done {
+			if send {
+				c.out.put(x)
+			}
 			x.free()
 			continue
 		}
 		select {
 		case slots <- struct{}{}:
-		case <-ctx.Done():
-			x.free()
-			return ctx.Err()
+		default:
+			c.out.flush()
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				x.free()
+				return ctx.Err()
+			}
 		}
 		c.calls.Add(1)
 		wg.Go(func() {
 			defer func() { c.calls.Add(-1); <-slots }()
 			defer x.free()
 			if x.run(running) {
-				c.reply(x)
+				c.out.send(x)
 			}
 		})
 	}
+}
+
+// whole reports whether a record of one fragment has arrived, so that reading it does not block.
+func whole(in *bufio.Reader) bool {
+	if in.Buffered() < 4 {
+		return false
+	}
+	b, err := in.Peek(4)
+	m := binary.BigEndian.Uint32(b)
+	return err == nil && m&lastFragment != 0 && in.Buffered()-4 >= int(m&^lastFragment)
 }
 
 // await waits for the first byte of a record. io.EOF is a client that ended properly, errIdle one that has been silent too long.
 func (c *conn) await(ctx context.Context, in *bufio.Reader) error {
 	for {
 		if in.Buffered() == 0 {
+			c.out.flush()
 			c.SetReadDeadline(time.Now().Add(c.server.cfg.IdleTimeout))
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -165,28 +191,6 @@ func (c *conn) await(ctx context.Context, in *bufio.Reader) error {
 			return io.EOF
 		}
 		return err
-	}
-}
-
-var padding [3]byte
-
-// reply writes x.out and the tail as one record in one system call. A client that does not take it loses its connection.
-func (c *conn) reply(x *exchange) {
-	pad := -len(x.Tail) & 3
-	markRecord(x.out, len(x.out)-4+len(x.Tail)+pad)
-	c.write.Lock()
-	defer c.write.Unlock()
-	c.SetWriteDeadline(time.Now().Add(recordTimeout))
-	var err error
-	if len(x.Tail) == 0 {
-		_, err = c.Write(x.out)
-	} else {
-		x.vec = [3][]byte{x.out, x.Tail, padding[:pad]}
-		b := net.Buffers(x.vec[:])
-		_, err = b.WriteTo(c.Conn)
-	}
-	if err != nil {
-		c.Close()
 	}
 }
 

@@ -3,6 +3,8 @@ package nfs3
 import (
 	"context"
 
+	"golang.org/x/sys/unix"
+
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/xdr"
 )
@@ -40,7 +42,14 @@ func (s *Server) lookup(ctx context.Context, c *oncrpc.Call, a *LookupArgs) *Loo
 		return &LookupRes{Status: statusOf(err)}
 	}
 	defer p.Release()
-	f, err := p.Lookup(p.cred, a.What.Name)
+	look := p.Lookup
+	if c.Quick {
+		look = p.LookupCached
+	}
+	f, err := look(p.cred, a.What.Name)
+	if c.Quick && err == unix.EAGAIN {
+		return &LookupRes{Status: errLater}
+	}
 	if err != nil {
 		return &LookupRes{Status: statusOf(err), Dir: postOpOf(p.File)}
 	}

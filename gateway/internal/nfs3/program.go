@@ -10,16 +10,15 @@ import (
 // Program is NFS_PROGRAM, NFS_V3, RFC 1813 §3. What must not run twice for one call is marked: a repeated GUARDED CREATE or REMOVE would
 // report a failure of what succeeded.
 func Program(s *Server) *oncrpc.Program {
-	const once = true
-	return &oncrpc.Program{Name: "nfs3", Number: 100003, Version: 3, Procs: []oncrpc.Proc{
+		return &oncrpc.Program{Name: "nfs3", Number: 100003, Version: 3, Procs: []oncrpc.Proc{
 		0: oncrpc.Handle("NULL", func(context.Context, *oncrpc.Call, *xdr.Void) (*xdr.Void, error) { return &xdr.Void{}, nil }),
 
-		1:  proc(s, "GETATTR", !once, s.getattr),
+		1:  proc(s, "GETATTR", quick, s.getattr),
 		2:  proc(s, "SETATTR", once, s.setattr),
-		3:  proc(s, "LOOKUP", !once, s.lookup),
-		4:  proc(s, "ACCESS", !once, s.access),
-		5:  proc(s, "READLINK", !once, s.readlink),
-		6:  proc(s, "READ", !once, s.read),
+		3:  proc(s, "LOOKUP", quick, s.lookup),
+		4:  proc(s, "ACCESS", quick, s.access),
+		5:  proc(s, "READLINK", often, s.readlink),
+		6:  proc(s, "READ", quick, s.read),
 		7:  proc(s, "WRITE", once, s.write),
 		8:  proc(s, "CREATE", once, s.create),
 		9:  proc(s, "MKDIR", once, s.mkdir),
@@ -29,14 +28,23 @@ func Program(s *Server) *oncrpc.Program {
 		13: proc(s, "RMDIR", once, s.rmdir),
 		14: proc(s, "RENAME", once, s.rename),
 		15: proc(s, "LINK", once, s.link),
-		16: proc(s, "READDIR", !once, s.readdir),
-		17: proc(s, "READDIRPLUS", !once, s.readdirplus),
-		18: proc(s, "FSSTAT", !once, s.fsstat),
-		19: proc(s, "FSINFO", !once, s.fsinfo),
-		20: proc(s, "PATHCONF", !once, s.pathconf),
-		21: proc(s, "COMMIT", !once, s.commit),
+		16: proc(s, "READDIR", often, s.readdir),
+		17: proc(s, "READDIRPLUS", often, s.readdirplus),
+		18: proc(s, "FSSTAT", quick, s.fsstat),
+		19: proc(s, "FSINFO", quick, s.fsinfo),
+		20: proc(s, "PATHCONF", quick, s.pathconf),
+		21: proc(s, "COMMIT", often, s.commit),
 	}}
 }
+
+// repeat is how a procedure may run.
+type repeat uint8
+
+const (
+	often repeat = iota
+	quick        // in turn; it is errLater where it would have to wait
+	once         // not twice for one call
+)
 
 // result is any procedure's result: a union over its status.
 type result interface {
@@ -51,13 +59,16 @@ func proc[A, R any, PA interface {
 }, PR interface {
 	*R
 	result
-}](s *Server, name string, once bool, f func(context.Context, *oncrpc.Call, *A) PR) oncrpc.Proc {
+}](s *Server, name string, r repeat, f func(context.Context, *oncrpc.Call, *A) PR) oncrpc.Proc {
 	count := s.metrics.counter(name)
 	p := oncrpc.Handle[A, R, PA, PR](name, func(ctx context.Context, c *oncrpc.Call, a *A) (*R, error) {
 		r := f(ctx, c, a)
+		if r.status() == errLater {
+			return nil, oncrpc.ErrLater
+		}
 		count(r.status())
 		return (*R)(r), nil
 	})
-	p.Once = once
+	p.Once, p.Quick = r == once, r == quick
 	return p
 }

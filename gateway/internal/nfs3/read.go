@@ -68,7 +68,13 @@ func maxIO(c *oncrpc.Call) uint32 {
 	return MaxIO
 }
 
+// quickRead is what READ copies in turn, where it is in memory.
+const quickRead = 64 << 10
+
 func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) *ReadRes {
+	if c.Quick && a.Count > quickRead {
+		return &ReadRes{Status: errLater}
+	}
 	p, err := s.resolve(ctx, c, a.File)
 	if err != nil {
 		return &ReadRes{Status: statusOf(err)}
@@ -107,7 +113,7 @@ func (s *Server) readAdmitted(c *oncrpc.Call, p place, offset uint64, count uint
 	n := 0
 	if left := st.Size - min(offset, st.Size); left > 0 && count > 0 {
 		b = buffer(int(min(uint64(count), left)))
-		if n, err = readAt(p.File, *b, offset); err != nil {
+		if n, err = readAt(p.File, *b, offset, c.Quick); err != nil {
 			putBuffer(b)
 			return &ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 		}
@@ -118,11 +124,18 @@ func (s *Server) readAdmitted(c *oncrpc.Call, p place, offset uint64, count uint
 	return &ReadRes{Attr: postOp(&st, p.Key), Count: uint32(n), EOF: offset+uint64(n) >= st.Size, Data: c.Tail, tail: true}
 }
 
-// readAt reads until b is full or the file ends.
-func readAt(f *export.File, b []byte, offset uint64) (n int, err error) {
+// readAt reads until b is full or the file ends. cached: it is errLater where a disk would have to be asked.
+func readAt(f *export.File, b []byte, offset uint64, cached bool) (n int, err error) {
 	fd, err := f.Data(false)
 	if err != nil {
 		return 0, err
+	}
+	if cached && !f.InMemory() {
+		n, err := unix.Preadv2(fd, [][]byte{b}, int64(offset), unix.RWF_NOWAIT)
+		if err != nil || n < len(b) {
+			return 0, errLater
+		}
+		return n, nil
 	}
 	for n < len(b) {
 		m, err := unix.Pread(fd, b[n:], int64(offset)+int64(n))

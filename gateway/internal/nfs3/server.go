@@ -103,10 +103,17 @@ func noDone(bool) {}
 // admit asks the counter. done is never nil.
 func (s *Server) admit(ctx context.Context, c *oncrpc.Call, p place, f *export.File, op lock.Op, offset, length uint64) (done func(changed bool), err error) {
 	owner := lock.Owner{Client: lock.Client{Door: lock.NFS, Name: s.names.of(c.Remote.Addr())}, PID: int32(p.cred.UID)}
-	res, done, err := s.locks.Access(ctx, lock.AccessRequest{Key: f.Key, Owner: owner, Op: op, Offset: offset, Length: length}, s.hold, nil)
+	hold := s.hold
+	if c.Quick {
+		hold = 0
+	}
+	res, done, err := s.locks.Access(ctx, lock.AccessRequest{Key: f.Key, Owner: owner, Op: op, Offset: offset, Length: length}, hold, nil)
 	if err != nil {
 		s.log.Warn("the counter cannot be asked", "op", op, "err", err)
 		return noDone, ErrJukebox
+	}
+	if c.Quick && res.Outcome == lock.TimedOut {
+		return done, errLater
 	}
 	if st := outcomeOf(op, res.Outcome); st != OK {
 		return done, st

@@ -114,6 +114,9 @@ var pending = map[lock.Op]Status{
 	lock.OpRemove: errGoing,
 }
 
+// errLater never goes out: a quick call would have to wait.
+const errLater Status = 1<<31 + 2
+
 // errGoing never goes out: REMOVE of what is going anyway is done.
 const errGoing Status = 1 << 31
 
