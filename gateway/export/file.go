@@ -19,7 +19,7 @@ type File struct {
 	export *Export
 	tree   *File // the root directory of the tree that it was opened in, with a reference; itself for that root
 	isRoot bool
-	memory bool   // the file system lies in memory
+	memory bool // the file system lies in memory
 	handle kernelHandle
 	fh     []byte // sealed
 	fd     int    // O_PATH, but for a root directory, which is open for reading

@@ -10,7 +10,7 @@ import (
 // Program is NFS_PROGRAM, NFS_V3, RFC 1813 §3. What must not run twice for one call is marked: a repeated GUARDED CREATE or REMOVE would
 // report a failure of what succeeded.
 func Program(s *Server) *oncrpc.Program {
-		return &oncrpc.Program{Name: "nfs3", Number: 100003, Version: 3, Procs: []oncrpc.Proc{
+	return &oncrpc.Program{Name: "nfs3", Number: 100003, Version: 3, Procs: []oncrpc.Proc{
 		0: oncrpc.Handle("NULL", func(context.Context, *oncrpc.Call, *xdr.Void) (*xdr.Void, error) { return &xdr.Void{}, nil }),
 
 		1:  proc(s, "GETATTR", quick, s.getattr),
