@@ -67,11 +67,12 @@ func FromErrno(e syscall.Errno) Status {
 
 // Of finds the answer for an error: a Status in its chain, else an errno, else one of the standard library's. Of(nil) is Success.
 func Of(err error) Status {
+	if err == nil {
+		return Success
+	}
 	var s Status
 	var e syscall.Errno
 	switch {
-	case err == nil:
-		return Success
 	case errors.As(err, &s):
 		return s
 	case errors.As(err, &e):

@@ -52,6 +52,7 @@ func (c CipherID) KeySize() int {
 // TRANSFORM_HEADER, [MS-SMB2] 2.2.41.
 const (
 	TransformSize = 52
+	TagSize       = 16
 
 	offTransformSignature = 4
 	offTransformNonce     = 20
@@ -79,8 +80,13 @@ func TransformSession(msg []byte) (id uint64, ok bool) {
 type Cipher interface {
 	// Seal appends a TRANSFORM_HEADER and the encrypted plain to dst. dst and plain must not overlap.
 	Seal(dst, plain []byte) []byte
+	// SealInPlace seals a message behind its first TransformSize bytes, which become the TRANSFORM_HEADER. TagSize bytes of capacity
+	// behind it are overwritten.
+	SealInPlace(msg []byte)
 	// Open appends to dst what the encrypted message msg holds. dst and msg must not overlap.
 	Open(dst, msg []byte) ([]byte, error)
+	// OpenInPlace returns what msg holds, in msg's own memory, and overwrites TagSize bytes of capacity behind it.
+	OpenInPlace(msg []byte) ([]byte, error)
 	// ID names the cipher.
 	ID() CipherID
 }
@@ -124,9 +130,14 @@ func (t *transform) ID() CipherID { return t.id }
 // Seal: [MS-SMB2] 3.1.4.3. The additional data is the header from Nonce on.
 func (t *transform) Seal(dst, plain []byte) []byte {
 	start := len(dst)
-	dst = slices.Grow(dst, TransformSize+len(plain)+t.seal.Overhead())
-	dst = dst[:start+TransformSize]
-	h := dst[start:]
+	dst = slices.Grow(dst, TransformSize+len(plain)+TagSize)
+	dst = append(dst[:start+TransformSize], plain...)
+	t.SealInPlace(dst[start:])
+	return dst
+}
+
+func (t *transform) SealInPlace(msg []byte) {
+	h, plain := msg[:TransformSize], msg[TransformSize:]
 	clear(h)
 	copy(h, "\xfdSMB")
 	n := t.sent.Add(1)
@@ -138,16 +149,23 @@ func (t *transform) Seal(dst, plain []byte) []byte {
 	binary.LittleEndian.PutUint16(h[offTransformFlags:], transformEncrypted)
 	binary.LittleEndian.PutUint64(h[offTransformSession:], t.session)
 	nonce := h[offTransformNonce : offTransformNonce+t.seal.NonceSize()]
-	dst = t.seal.Seal(dst, nonce, plain, h[offTransformNonce:])
-	end := len(dst) - t.seal.Overhead()
-	copy(dst[start+offTransformSignature:start+offTransformNonce], dst[end:])
-	return dst[:end]
+	sealed := t.seal.Seal(plain[:0], nonce, plain, h[offTransformNonce:])
+	copy(h[offTransformSignature:offTransformNonce], sealed[len(plain):])
 }
 
 var errOpen = errors.New("seal: an encrypted message that does not authenticate")
 
 // Open: [MS-SMB2] 3.3.5.2.1.1.
 func (t *transform) Open(dst, msg []byte) ([]byte, error) {
+	c := append(make([]byte, 0, len(msg)+TagSize), msg...)
+	out, err := t.OpenInPlace(c)
+	if err != nil {
+		return nil, err
+	}
+	return append(dst, out...), nil
+}
+
+func (t *transform) OpenInPlace(msg []byte) ([]byte, error) {
 	if !IsTransform(msg) || len(msg) <= TransformSize {
 		return nil, fmt.Errorf("seal: no TRANSFORM_HEADER in %d bytes", len(msg))
 	}
@@ -162,12 +180,9 @@ func (t *transform) Open(dst, msg []byte) ([]byte, error) {
 		return nil, fmt.Errorf("seal: session %#x, want %#x", id, t.session)
 	}
 	// cipher.AEAD wants the tag behind the ciphertext.
-	start := len(dst)
-	dst = slices.Grow(dst, len(body)+t.open.Overhead())
-	dst = append(dst, body...)
-	dst = append(dst, h[offTransformSignature:offTransformNonce]...)
+	body = append(body, h[offTransformSignature:offTransformNonce]...)
 	nonce := h[offTransformNonce : offTransformNonce+t.open.NonceSize()]
-	out, err := t.open.Open(dst[:start], nonce, dst[start:], h[offTransformNonce:])
+	out, err := t.open.Open(body[:0], nonce, body, h[offTransformNonce:])
 	if err != nil {
 		return nil, errOpen
 	}

@@ -106,9 +106,10 @@ func (s *signer) Sign(msg []byte) {
 	msg[offFlags] |= flagSigned
 	field := msg[offSignature:headerSize]
 	clear(field)
-	var sum [16]byte
-	s.sum(&sum, msg)
+	sum := sums.Get().(*[16]byte)
+	s.sum(sum, msg)
 	copy(field, sum[:])
+	sums.Put(sum)
 }
 
 // Verify: [MS-SMB2] 3.1.5.1.
@@ -117,13 +118,18 @@ func (s *signer) Verify(msg []byte) bool {
 		return false
 	}
 	field := msg[offSignature:headerSize]
-	var got, want [16]byte
+	var got [16]byte
 	copy(got[:], field)
 	clear(field)
-	s.sum(&want, msg)
+	want := sums.Get().(*[16]byte)
+	defer sums.Put(want)
+	s.sum(want, msg)
 	copy(field, got[:])
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
+
+// sums are what would otherwise be allocated for each signature.
+var sums = sync.Pool{New: func() any { return new([16]byte) }}
 
 func hmacSum(key []byte) func(*[16]byte, []byte) {
 	pool := sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}
@@ -137,9 +143,12 @@ func hmacSum(key []byte) func(*[16]byte, []byte) {
 	}
 }
 
+var nonces = sync.Pool{New: func() any { return new([12]byte) }}
+
 // The GMAC nonce is MessageId and 32 bits, of which the lowest says "response" and the next one "CANCEL". [MS-SMB2] 3.1.4.1.
 func gmac(g cipher.AEAD, sum *[16]byte, msg []byte) {
-	var nonce [12]byte
+	nonce := nonces.Get().(*[12]byte)
+	defer nonces.Put(nonce)
 	copy(nonce[:8], msg[offMessageID:])
 	nonce[8] = msg[offFlags] & flagResponse
 	if binary.LittleEndian.Uint16(msg[offCommand:]) == commandCancel {

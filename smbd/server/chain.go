@@ -1,9 +1,9 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/seal"
@@ -14,6 +14,7 @@ import (
 // chain is one frame's requests: a compound of several, [MS-SMB2] 3.3.5.2.7, or one.
 type chain struct {
 	c        *conn
+	in       *packet // the frame
 	load     load
 	pended   bool
 	alone    bool // NEGOTIATE and SESSION_SETUP: what follows depends on them
@@ -21,9 +22,10 @@ type chain struct {
 	sealed   *session // whose cipher opened the frame
 	orphan   bool     // the first request claims to be related to something before it
 
-	moved chan struct{} // closed when the next frame's requests may begin
-	once  sync.Once
-	fatal error // ends the connection
+	moved     chan struct{} // takes one value when the next frame's requests may begin
+	proceeded bool
+	fatal     error        // ends the connection
+	holders   atomic.Int32 // who reads, and who runs
 
 	// What related requests take over from the one before.
 	session uint64
@@ -33,11 +35,20 @@ type chain struct {
 	bare    bool  // there was no session
 
 	done []response // built, not yet sent
+
+	// Room for what most frames are: one request and its response.
+	only    request
+	pend    func() // only.pend
+	onlyOne [1]*request
+	onlyID  smb2.FileID
+	answer  [1]response
+	written smb2.WriteResponse
 }
 
 // request is one command, [MS-SMB2] 3.3.1.12.
 type request struct {
 	smb2.Header
+	life    life
 	chain   *chain
 	msg     []byte
 	last    bool
@@ -47,29 +58,76 @@ type request struct {
 	pinned  *open
 	after   []func() // once the response has been sent
 	asyncID uint64   // not 0: an interim response went out
-
-	cancel  context.CancelCauseFunc
-	context context.Context // of this request only; handlers get it as their argument
 }
 
 // response is a message that is ready but for its place in the compound.
 type response struct {
-	msg  []byte
+	out  *packet
 	sign seal.Signer
 	seal *session
 	hash *seal.Preauth // takes the message as it leaves
 	then []func()
 }
 
-func (r *request) ctx(parent context.Context) {
-	r.context, r.cancel = context.WithCancelCause(parent)
+var chains sync.Pool
+
+func newChain(c *conn, in *packet) *chain {
+	ch, _ := chains.Get().(*chain)
+	if ch == nil {
+		ch = &chain{moved: make(chan struct{}, 1)}
+		ch.pend = ch.only.pend
+	}
+	ch.c, ch.in = c, in
+	ch.holders.Store(2)
+	return ch
+}
+
+// request adds a request.
+func (ch *chain) request(msg []byte) *request {
+	r := &ch.only
+	if len(ch.requests) == 0 {
+		ch.requests = append(ch.onlyOne[:0], r)
+	} else {
+		r = &request{}
+		ch.requests = append(ch.requests, r)
+	}
+	r.chain, r.msg = ch, msg
+	return r
+}
+
+// drop takes the last request away.
+func (ch *chain) drop(r *request) {
+	ch.requests = ch.requests[:len(ch.requests)-1]
+	if r == &ch.only {
+		*r = request{}
+	}
+}
+
+// release is called by both who hold the chain. READ and WRITE keep nothing of it, so that it serves again.
+func (ch *chain) release() {
+	if ch.holders.Add(-1) > 0 || len(ch.requests) != 1 || ch.only.Command != smb2.Read && ch.only.Command != smb2.Write {
+		return
+	}
+	ch.in.free()
+	moved, pend := ch.moved, ch.pend
+	select {
+	case <-moved:
+	default:
+	}
+	*ch = chain{moved: moved, pend: pend}
+	chains.Put(ch)
 }
 
 // stop ends the request's wait; why is what it answers then.
-func (r *request) stop(why error) { r.cancel(why) }
+func (r *request) stop(why error) { r.life.stop(why) }
 
 // proceed lets the next requests of the connection begin.
-func (ch *chain) proceed() { ch.once.Do(func() { close(ch.moved) }) }
+func (ch *chain) proceed() {
+	if !ch.proceeded {
+		ch.proceeded = true
+		ch.moved <- struct{}{}
+	}
+}
 
 func (r *request) proceed() {
 	if r.last {
@@ -79,60 +137,71 @@ func (r *request) proceed() {
 
 // run answers the requests in turn. The responses of a compound leave as one frame, [MS-SMB2] 3.3.4.1.3.
 func (ch *chain) run() {
-	defer ch.proceed()
-	defer func() { ch.c.flight.leave(ch.load, ch.pended) }()
+	c := ch.c
+	defer c.running.Done()
 	for i, r := range ch.requests {
 		r.last = i == len(ch.requests)-1
-		resp, err := ch.c.dispatch(r.context, r)
-		if errors.As(err, new(errProtocol)) {
+		resp, err := c.dispatch(&r.life, r)
+		if err != nil && errors.As(err, new(errProtocol)) {
 			ch.fatal = err
-			ch.c.broke(err)
-			ch.c.forget(r)
-			return
+			c.broke(err)
+			c.forget(r)
+			ch.done = nil
+			break
+		}
+		if ch.done == nil {
+			ch.done = ch.answer[:0]
 		}
 		ch.done = append(ch.done, r.answer(resp, err))
-		ch.c.forget(r)
+		c.forget(r)
 	}
 	ch.flush()
+	c.flight.leave(ch.load, ch.pended)
+	ch.proceed()
+	ch.release()
 }
 
 // flush sends the responses that are ready.
 func (ch *chain) flush() {
-	if len(ch.done) == 0 {
+	sent := ch.done
+	if len(sent) == 0 {
 		return
 	}
-	var out []byte
+	ch.done = nil
 	var sealBy *session
-	for i := range ch.done {
-		d := &ch.done[i]
-		if len(ch.done) > 1 {
-			d.msg = wire.Pad(d.msg, 0, 8) // the last one too, as clients expect
+	for i := range sent {
+		d := &sent[i]
+		if len(sent) > 1 {
+			d.out = d.out.put(wire.Pad(d.out.msg, 0, 8)) // the last one too, as clients expect
 		}
-		if i < len(ch.done)-1 {
-			wire.Put32(d.msg[20:], uint32(len(d.msg))) // NextCommand
+		if i < len(sent)-1 {
+			wire.Put32(d.out.msg[smb2.OffsetNextCommand:], uint32(len(d.out.msg)))
 		}
 		if d.seal != nil {
 			sealBy = d.seal
 		} else if d.sign != nil {
-			d.sign.Sign(d.msg)
+			d.sign.Sign(d.out.msg)
 		}
 		if d.hash != nil {
-			d.hash.Update(d.msg)
-		}
-		if len(ch.done) == 1 {
-			out = d.msg
-		} else {
-			out = append(out, d.msg...)
+			d.hash.Update(d.out.msg)
 		}
 	}
-	sent := ch.done
-	ch.done = nil
-	ch.c.write(out, sealBy)
+	ch.c.write(joined(sent), sealBy)
 	for _, d := range sent {
 		for _, f := range d.then {
 			f()
 		}
 	}
+}
+
+// joined is the responses as one message.
+func joined(list []response) *packet {
+	out := list[0].out
+	for _, d := range list[1:] {
+		out = out.put(append(out.msg, d.out.msg...))
+		d.out.free()
+	}
+	return out
 }
 
 // pend tells the client that its request waits for others: STATUS_PENDING with an AsyncId, [MS-SMB2] 3.3.4.2. Inside a compound only the
@@ -156,83 +225,14 @@ func (r *request) pend() {
 		CreditCharge: r.CreditCharge, Status: ntstatus.Pending, Command: r.Command, Credits: c.credits.grant(r.Credits),
 		Flags: smb2.FlagServerToRedir | smb2.FlagAsyncCommand, MessageID: r.MessageID, AsyncID: r.asyncID, SessionID: r.SessionID,
 	}
-	msg := h.Append(make([]byte, 0, 73))
-	msg = (&smb2.ErrorResponse{}).Append(msg)
-	c.write(msg, r.sealFor()) // an interim response is not signed, [MS-SMB2] 3.3.4.1.1
+	c.write(newMessage(&h, &smb2.ErrorResponse{}), r.sealFor()) // an interim response is not signed, [MS-SMB2] 3.3.4.1.1
 	ch.proceed()
 }
 
-// reply is what a handler answers with: a body of chapter 2.2, or for READ the whole message with room for the header.
-type reply interface{ Append(b []byte) []byte }
-
-// whole is a response whose header's place is already there.
-type whole []byte
-
-func (w whole) Append(b []byte) []byte { return append(b, w[smb2.HeaderSize:]...) }
-
-// answer builds the response: handler's body, or an error's.
-func (r *request) answer(body reply, err error) response {
-	st := ntstatus.Of(err)
-	c := r.chain.c
-	h := smb2.Header{
-		CreditCharge: r.CreditCharge, Status: st, Command: r.Command, MessageID: r.MessageID, SessionID: r.SessionID, TreeID: r.TreeID,
-		Flags: smb2.FlagServerToRedir | r.Flags&(smb2.FlagRelatedOperations|smb2.FlagPriorityMask),
+// pendFunc is pend as a value.
+func (r *request) pendFunc() func() {
+	if r == &r.chain.only {
+		return r.chain.pend
 	}
-	if r.asyncID != 0 {
-		h.Flags |= smb2.FlagAsyncCommand
-		h.AsyncID = r.asyncID
-	} else {
-		h.Credits = c.credits.grant(r.wants(st))
-	}
-	signer, sealer := r.signFor(st), r.sealFor()
-	if r.Flags&smb2.FlagSigned != 0 && signer == nil && sealer == nil {
-		// Implementation specific: what is refused before its signature can be looked at carries it back, as clients expect.
-		h.Flags |= smb2.FlagSigned
-		h.Signature = r.Signature
-	}
-	if body == nil {
-		body = &smb2.ErrorResponse{}
-	}
-	var msg []byte
-	if w, ok := body.(whole); ok {
-		h.Append(w[:0])
-		msg = w
-	} else {
-		msg = body.Append(h.Append(make([]byte, 0, 256)))
-	}
-	return response{msg: msg, sign: signer, seal: sealer, hash: r.preauth(st), then: r.after}
-}
-
-// wants is how many credits the client asks for. Before its logon has succeeded it gets one at a time.
-func (r *request) wants(st ntstatus.Status) uint16 {
-	if r.session == nil || r.Command == smb2.SessionSetup && st != ntstatus.Success {
-		return 1
-	}
-	return r.Credits
-}
-
-// signFor says whose key signs the response: a signed request's, and the last SESSION_SETUP's always. Until a channel has a key of its
-// own, the session's serves. [MS-SMB2] 3.3.4.1.1.
-func (r *request) signFor(st ntstatus.Status) seal.Signer {
-	s := r.session
-	if s == nil || !s.valid.Load() || r.Flags&smb2.FlagSigned == 0 && (r.Command != smb2.SessionSetup || st != ntstatus.Success) {
-		return nil
-	}
-	if r.channel != nil && r.channel.signer != nil {
-		return r.channel.signer
-	}
-	return s.signer
-}
-
-// sealFor: what came encrypted is answered encrypted, and so is everything on a session or share that demands it. [MS-SMB2] 3.3.4.1.4.
-func (r *request) sealFor() *session {
-	s := r.session
-	switch {
-	case r.chain.sealed != nil:
-		return r.chain.sealed
-	case s != nil && s.cipher != nil && s.encrypt && r.Command != smb2.SessionSetup,
-		s != nil && s.cipher != nil && r.tree != nil && r.tree.share.encrypt:
-		return s
-	}
-	return nil
+	return r.pend
 }

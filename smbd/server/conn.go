@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -30,6 +29,7 @@ const (
 	maxSessions = 64
 	maxBreaks   = 1024
 	idleTime    = 60 * time.Second // without any session
+	readAhead   = 4 << 10
 )
 
 // conn is a Connection, [MS-SMB2] 3.3.1.7.
@@ -42,7 +42,10 @@ type conn struct {
 	log     *slog.Logger
 	credits *credits
 	flight  *flight
+	notices notices
+
 	send    sync.Mutex // held while a frame is written
+	limited time.Time  // when the time for that was set
 
 	// Set by NEGOTIATE, before anything else is admitted.
 	dialect      smb2.Dialect
@@ -56,14 +59,15 @@ type conn struct {
 	preauth      seal.Preauth
 	maxTransfer  uint32
 
-	once   sync.Once   // the log line of a broken protocol
-	breaks chan func() // notifications that wait to be sent
-	async  atomic.Uint64
+	running sync.WaitGroup // chains
+	once    sync.Once      // the log line of a broken protocol
+	async   atomic.Uint64
 
 	mu       sync.Mutex // guards the fields below
 	sessions map[uint64]*channel
-	requests map[uint64]*request // that may be cancelled, by MessageId
+	requests map[uint64]*request // being worked on, by MessageId
 	pending  map[uint64]*request // by AsyncId
+	ended    bool                // no request lives any more
 }
 
 // errProtocol ends a connection whose client does not speak SMB2.
@@ -73,19 +77,11 @@ func (e errProtocol) Error() string { return string(e) }
 
 // serve reads frames until the client goes or breaks the protocol. When it returns, nothing of the connection is left.
 func (c *conn) serve(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
 	stop := context.AfterFunc(ctx, func() {
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 		c.flight.end()
 	})
-	running.Add(1)
-	go func() {
-		defer running.Done()
-		c.sendBreaks(ctx)
-	}()
-
-	err := c.read(ctx, &running)
+	err := c.read()
 
 	var protocol errProtocol
 	switch {
@@ -97,9 +93,10 @@ func (c *conn) serve(ctx context.Context) {
 		c.log.Info("connection ended", "err", err)
 	}
 	stop()
-	cancel()
 	c.nc.Close()
-	running.Wait()
+	c.stop()
+	c.running.Wait()
+	c.notices.end()
 	c.end(context.WithoutCancel(ctx))
 }
 
@@ -107,6 +104,16 @@ func (c *conn) serve(ctx context.Context) {
 func (c *conn) broke(err error) {
 	c.once.Do(func() { c.log.Warn("connection ended: bad message", "err", err) })
 	c.nc.Close()
+}
+
+// stop ends every request.
+func (c *conn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	for _, r := range c.requests {
+		r.life.stop(context.Canceled)
+	}
 }
 
 // end closes what the client left. [MS-SMB2] 3.3.7.1.
@@ -119,15 +126,16 @@ func (c *conn) end(ctx context.Context) {
 	}
 }
 
-func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
+func (c *conn) read() error {
 	c.nc.SetReadDeadline(time.Now().Add(logonTime))
-	r := bufio.NewReaderSize(c.nc, 64<<10)
+	r := bufio.NewReaderSize(c.nc, readAhead)
+	late := time.NewTimer(orderTime)
 	for {
-		frame, err := smb2.ReadFrame(r, c.frameLimit(), nil)
+		in, err := readFrame(r, c.frameLimit())
 		if err != nil {
 			return err
 		}
-		ch, err := c.admit(ctx, frame)
+		ch, err := c.admit(in)
 		if err != nil {
 			return err
 		}
@@ -137,30 +145,22 @@ func (c *conn) read(ctx context.Context, running *sync.WaitGroup) error {
 		if !c.flight.enter(ch.load) {
 			return net.ErrClosed
 		}
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			ch.run()
-		}()
+		c.running.Add(1)
+		go ch.run()
 		// Requests begin in the order of their arrival: each has the field until it is done, waits for others, or only moves data.
-		if !ch.alone {
+		if ch.alone {
+			<-ch.moved
+			if ch.fatal != nil {
+				return ch.fatal
+			}
+		} else {
+			late.Reset(orderTime)
 			select {
 			case <-ch.moved:
-				continue
-			default:
+			case <-late.C:
 			}
-			t := time.NewTimer(orderTime)
-			select {
-			case <-ch.moved:
-			case <-t.C:
-			}
-			t.Stop()
-			continue
 		}
-		<-ch.moved
-		if ch.fatal != nil {
-			return ch.fatal
-		}
+		ch.release()
 	}
 }
 
@@ -176,153 +176,13 @@ func (c *conn) frameLimit() uint32 {
 	return logonFrame
 }
 
-// admit turns a frame into the requests that it holds. [MS-SMB2] 3.3.5.2. A nil chain without error needs no answer.
-func (c *conn) admit(ctx context.Context, frame []byte) (*chain, error) {
-	var sealed *session
-	if seal.IsTransform(frame) {
-		id, ok := seal.TransformSession(frame)
-		if !ok {
-			return nil, errProtocol("a TRANSFORM_HEADER that ends early")
-		}
-		// [MS-SMB2] 3.3.5.2.1.1: whoever cannot be deciphered is cut off.
-		h, valid := c.channel(id)
-		if !valid || h.s.cipher == nil {
-			return nil, errProtocol(fmt.Sprintf("encrypted for session %#x, which has no key", id))
-		}
-		sealed = h.s
-		plain, err := sealed.cipher.Open(make([]byte, 0, len(frame)), frame)
-		if err != nil {
-			return nil, errProtocol(err.Error())
-		}
-		frame = plain
-	}
-	if smb2.Is(frame, smb2.ProtocolSMB1) {
-		return nil, c.negotiateSMB1(frame, sealed)
-	}
-	parts, err := smb2.Split(frame)
-	if err != nil {
-		return nil, errProtocol(err.Error())
-	}
-	ch := &chain{c: c, sealed: sealed, moved: make(chan struct{}), load: load{bytes: uint64(len(frame))}}
-	for i, msg := range parts {
-		r := &request{chain: ch, msg: msg}
-		if err := r.Header.Parse(msg); err != nil {
-			return nil, errProtocol(err.Error())
-		}
-		if r.Flags&smb2.FlagServerToRedir != 0 {
-			return nil, errProtocol("a response from a client")
-		}
-		if i == 0 && r.Flags&smb2.FlagRelatedOperations != 0 {
-			ch.orphan = true
-		}
-		if r.Command == smb2.Cancel {
-			c.cancel(r)
-			continue
-		}
-		charge := uint16(1)
-		if c.ours&smb2.CapLargeMTU != 0 {
-			charge = r.CreditCharge
-		}
-		// [MS-SMB2] 3.3.5.2.3: an id outside the window, or a second time, ends the connection.
-		if !c.credits.take(r.MessageID, charge) {
-			return nil, errProtocol(fmt.Sprintf("message id %d is not in the window", r.MessageID))
-		}
-		if c.dialect == 0 && r.Command != smb2.Negotiate {
-			return nil, errProtocol("a request before NEGOTIATE")
-		}
-		ch.requests = append(ch.requests, r)
-		ch.load.credits += int(max(charge, 1))
-		if r.Command != smb2.Write && r.Command != smb2.SetInfo {
-			ch.load.bytes += min(payload(r.Command, msg), largeTransfer)
-		}
-		ch.alone = ch.alone || r.Command == smb2.Negotiate || r.Command == smb2.SessionSetup
-	}
-	if len(ch.requests) == 0 {
-		return nil, nil
-	}
-	c.mu.Lock()
-	for _, r := range ch.requests {
-		r.ctx(ctx)
-		c.requests[r.MessageID] = r
-	}
-	c.mu.Unlock()
-	return ch, nil
-}
-
-// cancel is CANCEL, [MS-SMB2] 3.3.5.16: it names a request and gets no answer of its own.
-func (c *conn) cancel(r *request) {
-	if h, valid := c.channel(r.SessionID); valid && r.chain.sealed == nil && h.signer != nil && r.Flags&smb2.FlagSigned != 0 && !h.signer.Verify(r.msg) {
-		return
-	}
-	c.mu.Lock()
-	q := c.requests[r.MessageID]
-	if r.Flags&smb2.FlagAsyncCommand != 0 {
-		q = c.pending[r.AsyncID]
-	}
-	c.mu.Unlock()
-	if q != nil && q.SessionID == r.SessionID {
-		q.stop(ntstatus.Cancelled)
-	}
-}
-
-// forget ends a request.
-func (c *conn) forget(r *request) {
-	c.mu.Lock()
-	if c.requests[r.MessageID] == r {
-		delete(c.requests, r.MessageID)
-	}
-	delete(c.pending, r.asyncID)
-	c.mu.Unlock()
-	r.stop(nil)
-}
-
-// write sends one frame, encrypted if by is not nil. A client that does not read is cut off.
-func (c *conn) write(msg []byte, by *session) error {
-	if by != nil && by.cipher != nil {
-		msg = by.cipher.Seal(make([]byte, 0, len(msg)+seal.TransformSize+16), msg)
-	}
-	n := len(msg)
-	head := []byte{0, byte(n >> 16), byte(n >> 8), byte(n)}
-	c.send.Lock()
-	defer c.send.Unlock()
-	c.nc.SetWriteDeadline(time.Now().Add(sendTime))
-	bufs := net.Buffers{head, msg}
-	_, err := bufs.WriteTo(c.nc)
-	if err != nil {
-		c.nc.Close()
-	}
-	return err
-}
-
-// sendBreaks sends notifications one after the other, so that nobody at the counter waits for a slow client.
-func (c *conn) sendBreaks(ctx context.Context) {
-	for {
-		select {
-		case f := <-c.breaks:
-			f()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// notify queues a notification. A client that lets too many pile up is cut off.
-func (c *conn) notify(f func()) {
-	select {
-	case c.breaks <- f:
-	default:
-		c.log.Warn("connection ended: notifications pile up")
-		c.nc.Close()
-	}
-}
-
-// guard turns a panic into STATUS_INTERNAL_ERROR and a stack in the log.
-func (c *conn) guard(r *request, f func() error) (err error) {
+// handle runs a request's handler. A panic is STATUS_INTERNAL_ERROR and a stack in the log.
+func (c *conn) handle(ctx context.Context, r *request) (body reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("handler panicked", "command", r.Command, "panic", p, "stack", string(debug.Stack()))
-			err = ntstatus.InternalError
+			body, err = nil, ntstatus.InternalError
 		}
 	}()
-	return f()
+	return commands[r.Command].handle(ctx, r)
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"dittofs/smbd/ntstatus"
@@ -45,10 +46,7 @@ var commands = [...]command{
 func (c *conn) dispatch(ctx context.Context, r *request) (body reply, err error) {
 	start := time.Now()
 	if err = r.admit(); err == nil {
-		err = c.guard(r, func() (err error) {
-			body, err = commands[r.Command].handle(ctx, r)
-			return err
-		})
+		body, err = c.handle(ctx, r)
 	}
 	if r.pinned != nil {
 		r.pinned.unuse(r)
@@ -72,8 +70,11 @@ func (c *conn) dispatch(ctx context.Context, r *request) (body reply, err error)
 			ch.failed = st // and with it all that is about the file; a WRITE that fails does not keep the CLOSE from closing
 		}
 	}
-	c.s.metrics.requests.WithLabelValues(r.Command.String(), st.String()).Inc()
-	c.log.Debug("request", "header", &r.Header, "status", st, "took", time.Since(start))
+	c.s.metrics.answered(r.Command, st)
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		h := r.Header
+		c.log.Debug("request", "header", &h, "status", st, "took", time.Since(start))
+	}
 	return body, err
 }
 

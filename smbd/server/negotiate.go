@@ -58,7 +58,7 @@ func (c *conn) negotiateSMB1(msg []byte, sealed *session) error {
 		c.choose(d)
 	}
 	h := smb2.Header{Command: smb2.Negotiate, Flags: smb2.FlagServerToRedir, Credits: c.credits.grant(1)}
-	c.write(body.Append(h.Append(nil)), nil)
+	c.write(newMessage(&h, body), nil)
 	return nil
 }
 

@@ -147,7 +147,8 @@ func (r *request) open(id smb2.FileID) (*open, error) {
 			id = *ch.open
 		}
 	}
-	ch.open = &id
+	ch.onlyID = id
+	ch.open = &ch.onlyID
 	o := r.session.find(id, r.tree)
 	if o == nil {
 		return nil, ntstatus.FileClosed

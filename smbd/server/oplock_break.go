@@ -67,7 +67,7 @@ func (o *open) sendBreak(c *conn, b lock.Break) error {
 	if o.session.encrypt || o.tree.share.encrypt {
 		by = o.session
 	}
-	return c.write(msg, by)
+	return c.write(copied(msg), by)
 }
 
 func oplockBreak(ctx context.Context, r *request) (reply, error) {

@@ -16,8 +16,8 @@ import (
 
 func read(ctx context.Context, r *request) (reply, error) {
 	var q smb2.ReadRequest
-	if err := parse(&q, r); err != nil {
-		return nil, err
+	if q.Parse(r.msg) != nil {
+		return nil, ntstatus.InvalidParameter
 	}
 	if q.Channel != smb2.ChannelNone || q.Length > r.chain.c.maxTransfer {
 		return nil, ntstatus.InvalidParameter
@@ -42,18 +42,20 @@ func read(ctx context.Context, r *request) (reply, error) {
 	}
 	defer done(false)
 	r.proceed()
-	msg := make([]byte, smb2.ReadDataOffset+int(q.Length))
-	n, err := o.readAt(msg[smb2.ReadDataOffset:], int64(q.Offset))
+	out := newResponse(smb2.ReadDataOffset + int(q.Length))
+	n, err := o.readAt(out.msg[smb2.ReadDataOffset:], int64(q.Offset))
+	if err == nil && (n == 0 && q.Length > 0 || uint32(n) < q.MinimumCount) {
+		err = ntstatus.EndOfFile
+	}
 	if err != nil {
+		out.free()
 		return nil, err
 	}
-	if n == 0 && q.Length > 0 || uint32(n) < q.MinimumCount {
-		return nil, ntstatus.EndOfFile
-	}
-	r.session.s.metrics.bytes.WithLabelValues("read").Add(float64(n))
+	r.session.s.metrics.read.Add(float64(n))
 	o.pos.Store(q.Offset + uint64(n))
-	(&smb2.ReadResponse{}).AppendFixed(msg[:smb2.HeaderSize], n)
-	return whole(msg[:smb2.ReadDataOffset+n]), nil
+	(&smb2.ReadResponse{}).AppendFixed(out.msg[:smb2.HeaderSize], n)
+	out.msg = out.msg[:smb2.ReadDataOffset+n]
+	return out, nil
 }
 
 // pread reads until b is full or the file ends.
@@ -101,7 +103,7 @@ func pipeError(err error) error {
 // admit asks the counter before data or size of the open's file is touched.
 func (o *open) admit(ctx context.Context, r *request, op lock.Op, offset, length uint64) (done func(changed bool), err error) {
 	s := o.session.s
-	res, done, err := s.locks.Access(ctx, lock.AccessRequest{Key: o.key, Owner: o.owner, Open: o.number, Op: op, Offset: offset, Length: length}, s.hold, r.pend)
+	res, done, err := s.locks.Access(ctx, lock.AccessRequest{Key: o.key, Owner: o.owner, Open: o.number, Op: op, Offset: offset, Length: length}, s.hold, r.pendFunc())
 	if err == nil && res.Outcome != lock.Granted {
 		err = accessRefused(res.Outcome)
 		if why := context.Cause(ctx); res.Outcome == lock.Cancelled && why != nil {

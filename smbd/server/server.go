@@ -147,7 +147,7 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	address := nc.RemoteAddr().String()
 	from, _ := netip.ParseAddrPort(address)
 	return &conn{
-		s: s, nc: nc, address: address, from: from.Addr().Unmap().WithZone(""), log: s.log.With("address", address), credits: newCredits(), flight: newFlight(), breaks: make(chan func(), maxBreaks),
+		s: s, nc: nc, address: address, from: from.Addr().Unmap().WithZone(""), log: s.log.With("address", address), credits: newCredits(), flight: newFlight(),
 		sessions: map[uint64]*channel{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
 	}
 }

@@ -17,8 +17,8 @@ const maxFileSize = 0xFFFFFFF0000
 
 func write(ctx context.Context, r *request) (reply, error) {
 	var q smb2.WriteRequest
-	if err := parse(&q, r); err != nil {
-		return nil, err
+	if q.Parse(r.msg) != nil {
+		return nil, ntstatus.InvalidParameter
 	}
 	if q.Channel != smb2.ChannelNone || uint64(len(q.Data)) > uint64(r.chain.c.maxTransfer) {
 		return nil, ntstatus.InvalidParameter
@@ -57,12 +57,14 @@ func write(ctx context.Context, r *request) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.session.s.metrics.bytes.WithLabelValues("written").Add(float64(n))
+	r.session.s.metrics.written.Add(float64(n))
 	o.pos.Store(q.Offset + uint64(n))
 	if n > 0 {
 		o.wrote(ctx)
 	}
-	return &smb2.WriteResponse{Count: uint32(n)}, nil
+	a := &r.chain.written
+	*a = smb2.WriteResponse{Count: uint32(n)}
+	return a, nil
 }
 
 // wrote tells who watches the directory of written data; the other doors hear it from the counter.

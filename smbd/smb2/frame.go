@@ -31,12 +31,9 @@ func ReadFrame(r io.Reader, limit uint32, buf []byte) ([]byte, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
-	if head[0] != 0 {
-		return nil, ErrFrame
-	}
-	n := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
-	if uint32(n) > limit {
-		return nil, ErrTooLong
+	n, err := FrameLength(head[:], limit)
+	if err != nil {
+		return nil, err
 	}
 	buf = buf[:0]
 	for len(buf) < n {
@@ -59,6 +56,18 @@ func ReadFrame(r io.Reader, limit uint32, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
+// FrameLength is the length that the transport's header gives, which may be limit at most.
+func FrameLength(head []byte, limit uint32) (int, error) {
+	if head[0] != 0 {
+		return 0, ErrFrame
+	}
+	n := int(head[1])<<16 | int(head[2])<<8 | int(head[3])
+	if uint32(n) > limit {
+		return 0, ErrTooLong
+	}
+	return n, nil
+}
+
 // AppendFrame appends the transport's header for n bytes.
 func AppendFrame(b []byte, n int) []byte { return append(b, 0, byte(n>>16), byte(n>>8), byte(n)) }
 
@@ -76,19 +85,30 @@ var ErrCompound = errors.New("smb2: compound chain")
 func Split(msg []byte) ([][]byte, error) {
 	var list [][]byte
 	for {
-		if len(msg) < HeaderSize || !Is(msg, ProtocolSMB2) {
-			return nil, ErrProtocol
+		first, rest, err := First(msg)
+		if err != nil {
+			return nil, err
 		}
-		c := wire.Reader(msg)
-		c.Skip(OffsetNextCommand)
-		next := uint64(c.Uint32())
-		if next == 0 {
-			return append(list, msg), nil
+		if list = append(list, first); rest == nil {
+			return list, nil
 		}
-		if next%8 != 0 || next < HeaderSize || next > uint64(len(msg)) {
-			return nil, ErrCompound
-		}
-		list = append(list, msg[:next:next])
-		msg = msg[next:]
+		msg = rest
 	}
+}
+
+// First cuts the first message off a compound; of the last one the rest is nil.
+func First(msg []byte) (first, rest []byte, err error) {
+	if len(msg) < HeaderSize || !Is(msg, ProtocolSMB2) {
+		return nil, nil, ErrProtocol
+	}
+	c := wire.Reader(msg)
+	c.Skip(OffsetNextCommand)
+	next := uint64(c.Uint32())
+	if next == 0 {
+		return msg, nil, nil
+	}
+	if next%8 != 0 || next < HeaderSize || next > uint64(len(msg)) {
+		return nil, nil, ErrCompound
+	}
+	return msg[:next:next], msg[next:], nil
 }

@@ -42,8 +42,11 @@ func (s *Seat) Deliver(a lock.Answer) bool {
 	return c != nil
 }
 
+// answers are channels that nobody has sent on.
+var answers = sync.Pool{New: func() any { return make(chan lock.Answer, 1) }}
+
 func (s *Seat) expect() (uint64, chan lock.Answer) {
-	t, c := s.Number(), make(chan lock.Answer, 1)
+	t, c := s.Number(), answers.Get().(chan lock.Answer)
 	s.mu.Lock()
 	s.waiting[t] = c
 	s.mu.Unlock()
@@ -52,8 +55,12 @@ func (s *Seat) expect() (uint64, chan lock.Answer) {
 
 func (s *Seat) forget(ticket uint64) {
 	s.mu.Lock()
+	c := s.waiting[ticket]
 	delete(s.waiting, ticket)
 	s.mu.Unlock()
+	if c != nil {
+		answers.Put(c) // else Deliver took it
+	}
 }
 
 // await waits for the ticket's answer. When ctx ends first, the ticket is cancelled; an answer that crossed the cancellation still
