@@ -52,7 +52,7 @@ func (l *loader) request(cmd smb2.Command, q body, charge uint16) {
 	l.plain = q.Append(h.Append(make([]byte, 4)))
 	l.plain = append(make([]byte, 0, len(l.plain)), l.plain...)
 	l.in = make([]byte, 9<<20)
-	l.out = make([]byte, 0, len(l.plain)+64)
+	l.out = make([]byte, 0, len(l.plain)+128)
 }
 
 func (l *loader) send() {
