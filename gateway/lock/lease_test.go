@@ -400,3 +400,18 @@ func TestOtherAccess(t *testing.T) {
 	_, res = f.open('c', 0, NoCache, 0, nil)
 	f.expect("an open for attributes", res.Outcome, Granted)
 }
+
+// The last open that could answer a break ends: the break is over, with the disconnected opens of the lease.
+func TestNobodyIsLeftToAnswer(t *testing.T) {
+	f := newFile(t)
+	durable := func(r *OpenRequest) { r.Durable = 1 }
+	n, _ := f.open(1, Read|Write, LeaseV2, allRights, durable)
+	m, _ := f.open(1, Read, LeaseV2, allRights, nil)
+	f.Close(ID{1, n}, true)
+	_, res := f.open(2, Read, NoCache, 0, nil)
+	f.expect("another's open", res.Outcome, Blocked)
+	f.expect("break", f.said(), "RWH>RH!")
+	f.Close(ID{1, m}, false)
+	f.expect("it goes on", f.said(), "granted")
+	f.expect("opens", len(f.opens), 1)
+}

@@ -1,6 +1,9 @@
 package lock
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Opens, [MS-FSA] 2.1.5.1 and 2.1.5.5: admitted, presented again after a restart, lost, given back, ended.
 
@@ -253,39 +256,25 @@ func (t *Table) end(o *open) (remove bool) {
 			i++
 		}
 	}
-	network := 0
-	for i := 0; i < len(t.opens); {
-		if t.opens[i] == o {
-			t.opens = append(t.opens[:i], t.opens[i+1:]...)
-			continue
-		}
-		if t.opens[i].r.Owner.Client.Door != Local {
-			network++
-		}
-		i++
-	}
+	t.opens = slices.DeleteFunc(t.opens, func(x *open) bool { return x == o })
 	if o.r.Durable > 0 {
 		t.effect(Effect{Kind: DropOpen, Open: t.record(o)})
 	}
+	if o.r.DeleteOnClose {
+		t.setPending(true)
+	}
 	if l := o.lease; l != nil {
-		used := false
-		for _, x := range t.opens {
-			used = used || x.lease == l
-		}
 		switch {
-		case !used:
+		case !slices.ContainsFunc(t.opens, func(x *open) bool { return x.lease == l }):
 			t.endLease(l)
 		case l.breaking && t.liveOpen(l) == nil:
-			t.dropOpens(l) // as in lose: nobody is left who could acknowledge
+			t.dropOpens(l) // nobody is left to answer
 		}
 	}
 	t.dirty = true
-	if network == 0 && (t.pending || o.r.DeleteOnClose) {
+	if t.pending && !slices.ContainsFunc(t.opens, func(x *open) bool { return x.r.Owner.Client.Door != Local }) {
 		t.pending = false
 		return true
-	}
-	if o.r.DeleteOnClose {
-		t.setPending(true)
 	}
 	return false
 }
