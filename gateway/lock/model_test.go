@@ -3,7 +3,7 @@ package lock
 import "slices"
 
 // The model is the law said once more, as slowly as possible: who holds each cell of the file, a list of opens, rights by lease. Holders
-// answer every break at once, so that no break is ever between two states. model_view_test.go compares it with the table,
+// answer every break before anything else is asked. model_view_test.go compares it with the table,
 // model_step_test.go draws what is asked.
 //
 // A file is thirteen cells: eight single bytes, the long middle, and the last four bytes of 2^64.
@@ -80,6 +80,7 @@ type modelLease struct {
 	oplock      bool
 	open        ID // an oplock's
 	rights      Rights
+	had         Rights // until the holder has answered: what it had before
 }
 
 type modelOpen struct {
@@ -99,7 +100,7 @@ type modelOpen struct {
 }
 
 func (o *modelOpen) door() Door     { return o.owner.Client.Door }
-func (o *modelOpen) outlives() bool { return o.durable && o.lease != nil && o.lease.rights&H != 0 }
+func (o *modelOpen) outlives() bool { return o.durable && o.lease != nil && (o.lease.rights|o.lease.had)&H != 0 }
 func (o *modelOpen) writer() bool   { return o.access&(Write|Append) != 0 }
 func (o *modelOpen) touches() bool  { return o.access&^(Other|Inspect) != 0 }
 
@@ -164,7 +165,7 @@ type model struct {
 	unlinks int
 	said    map[ID]Outcome // tickets that were answered
 	rights  Rights         // what the last open got
-	asked   int            // breaks that had to be answered
+	asked   bool           // holders have something to answer
 }
 
 func (m *model) find(id ID) *modelOpen {
@@ -226,11 +227,13 @@ func (m *model) cut(l *modelLease, left, gone Rights) (waits bool) {
 	if l.oplock && keep != l.rights {
 		keep &= R
 	}
-	if keep == l.rights {
+	switch {
+	case l.had != 0:
+		l.rights = keep
+		return l.had&gone != 0
+	case keep == l.rights:
 		return false
-	}
-	had := l.rights
-	if had != R && !m.live(l) {
+	case l.rights != R && !m.live(l):
 		for _, o := range slices.Clone(m.opens) {
 			if o.lease == l {
 				m.die(o)
@@ -238,16 +241,32 @@ func (m *model) cut(l *modelLease, left, gone Rights) (waits bool) {
 		}
 		return false
 	}
+	if l.rights != R {
+		l.had, m.asked = l.rights, true
+	}
 	l.rights = keep
+	m.dieLost(l)
+	return l.had&gone != 0
+}
+
+// dieLost ends the opens that no client can have back.
+func (m *model) dieLost(l *modelLease) {
 	for _, o := range slices.Clone(m.opens) {
 		if o.lease == l && o.lost && !o.outlives() {
-			m.die(o) // no client can have it back
+			m.die(o)
 		}
 	}
-	if waits = had != R && had&gone != 0; waits {
-		m.asked++
+}
+
+// answered: the holders have given back what they were asked for.
+func (m *model) answered() {
+	m.asked = false
+	for _, l := range slices.Clone(m.leases) {
+		if l.had != 0 {
+			l.had = 0
+			m.dieLost(l)
+		}
 	}
-	return waits
 }
 
 // leave cuts every lease but own.
@@ -457,13 +476,12 @@ func (m *model) judgeLock(q *modelWait) Outcome {
 // sharing denies where an open clashes. Cached handles are called back first; opens that their clients left behind give way.
 func (m *model) sharing(own *modelLease, clashes func(*modelOpen) bool) Outcome {
 	waits := false
-	back := map[*modelLease]bool{}
 	for _, o := range slices.Clone(m.opens) {
 		if !slices.Contains(m.opens, o) || !clashes(o) {
 			continue
 		}
-		if l := o.lease; l != nil && l != own && (l.rights&H != 0 || back[l]) {
-			if back[l] = true; m.cut(l, R|W, H) {
+		if l := o.lease; l != nil && l != own && (l.rights|l.had)&H != 0 {
+			if m.cut(l, R|W, H) {
 				waits = true
 			}
 			if slices.Contains(m.opens, o) {
@@ -710,24 +728,26 @@ func (m *model) settle() {
 	for again := true; again; {
 		again = false
 		for i, q := range m.line {
-			asked := m.asked
 			out := m.judge(q)
 			if out == Blocked && q.inLine && q.try {
 				out = Denied
 			}
-			if again = out != Blocked || m.asked != asked; !again {
+			if out == Blocked {
 				continue
 			}
-			if out != Blocked {
-				if i = slices.Index(m.line, q); i < 0 {
-					break // judging it ended an open, and it with that
-				}
-				if m.line = slices.Delete(m.line, i, i+1); out == Granted {
-					m.admit(q)
-				}
-				m.said[q.ticket] = out
+			again = true
+			if i = slices.Index(m.line, q); i < 0 {
+				break // judging it ended an open, and it with that
 			}
+			if m.line = slices.Delete(m.line, i, i+1); out == Granted {
+				m.admit(q)
+			}
+			m.said[q.ticket] = out
 			break
+		}
+		if !again && m.asked {
+			m.answered()
+			again = true
 		}
 	}
 }
