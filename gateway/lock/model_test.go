@@ -99,10 +99,12 @@ type modelOpen struct {
 	replaces bool // asks to overwrite
 }
 
-func (o *modelOpen) door() Door     { return o.owner.Client.Door }
-func (o *modelOpen) outlives() bool { return o.durable && o.lease != nil && (o.lease.rights|o.lease.had)&H != 0 }
-func (o *modelOpen) writer() bool   { return o.access&(Write|Append) != 0 }
-func (o *modelOpen) touches() bool  { return o.access&^(Other|Inspect) != 0 }
+func (o *modelOpen) door() Door { return o.owner.Client.Door }
+func (o *modelOpen) outlives() bool {
+	return o.durable && o.lease != nil && (o.lease.rights|o.lease.had)&H != 0
+}
+func (o *modelOpen) writer() bool  { return o.access&(Write|Append) != 0 }
+func (o *modelOpen) touches() bool { return o.access&^(Other|Inspect) != 0 }
 
 // lets is what o lets others do: nobody writes to a program that runs.
 func (o *modelOpen) lets() Share {
