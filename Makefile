@@ -76,6 +76,12 @@ bench-nfs: build
 	@packaging/scripts/need ganesha.nfsd=nfs-ganesha-vfs rpcbind=rpcbind rpc.statd=nfs-common ip=iproute2
 	go run ./packaging/bench/nfs $(ARGS)
 
+# The mount beside the file system itself, libfuse's passthrough_hp (PASSTHROUGH_HP=PATH) and bindfs. Needs root. ARGS=-cpu counts what the
+# processors did, which says more on a busy machine.
+.PHONY: bench-fuse
+bench-fuse: build
+	DITTOFS_BIN=$(CURDIR)/bin go run ./packaging/bench/fuse $(ARGS)
+
 generate:
 	go generate ./...
 

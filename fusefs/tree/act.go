@@ -41,6 +41,11 @@ func as(uid, gid uint32, w without, do func() error) error {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if uid == 0 && gid == 0 {
+		capset(w)
+		defer capset(0)
+		return do()
+	}
 	unix.RawSyscall(unix.SYS_SETFSGID, uintptr(gid), 0, 0)
 	unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0) // leaving 0 clears the file system capabilities: set them again
 	capset(w)

@@ -145,7 +145,7 @@ func (t *Tree) invalidate(c lock.Change) {
 	if d == nil || c.Action == lock.Modified {
 		return
 	}
-	t.server.InodeNotify(d.id, -1, 0)
+	t.server.InodeNotify(d.id, 0, 0) // its data is the list of names
 	if c.Name != "" {
 		t.server.EntryNotify(d.id, c.Name)
 	}

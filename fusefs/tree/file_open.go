@@ -35,14 +35,24 @@ type version struct {
 
 func versionOf(st *unix.Statx_t) version { return version{st.Size, st.Mtime, st.Ctime} }
 
-// reopen opens the file again, though it may have no name left.
-func (f *file) reopen(flags int) (int, error) {
+// with calls do while f is sure to be open; ESTALE: it is not.
+func (f *file) with(do func() error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return -1, unix.ESTALE
+		return unix.ESTALE
 	}
-	return unix.Open(proc(f.fd), flags&^unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	return do()
+}
+
+// reopen opens the file again, though it may have no name left.
+func (f *file) reopen(flags int) (fd int, err error) {
+	fd = -1
+	err = f.with(func() error {
+		fd, err = unix.Open(proc(f.fd), flags&^unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return fd, err
 }
 
 func (f *file) close() {

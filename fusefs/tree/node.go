@@ -3,6 +3,7 @@ package tree
 import (
 	"hash/crc32"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +32,18 @@ type node struct {
 	passing int            // opens that pass through
 	caching int            // opens that use the page cache of the mount
 	files   map[*file]bool // all opens
+	list    int64          // a directory's: when the kernel was told last to read its names anew, in Unix nanoseconds
+}
+
+// listed reports whether the kernel may still trust the list of names that it has.
+func (n *node) listed(now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if age := now.UnixNano() - n.list; 0 <= age && age < int64(cacheTime) {
+		return true
+	}
+	n.list = now.UnixNano()
+	return false
 }
 
 // place remembers where n was last seen.

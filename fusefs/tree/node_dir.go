@@ -2,6 +2,7 @@ package tree
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ type dir struct {
 	off  uint64 // of the entry that todo begins with
 }
 
-// OpenDir is FUSE_OPENDIR.
+// OpenDir lets the kernel keep the list of names for as long as it may trust the entries in it. FUSE_OPENDIR.
 func (t *Tree) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	n, st := t.node(in.NodeId)
 	if !st.Ok() {
@@ -27,6 +28,10 @@ func (t *Tree) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 	fd, err := t.open(n, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return status(err)
+	}
+	out.OpenFlags |= fuse.FOPEN_CACHE_DIR
+	if n.listed(time.Now()) {
+		out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
 	}
 	out.Fh = t.seat.Number()
 	t.opens.addDir(out.Fh, &dir{node: n, fd: fd})

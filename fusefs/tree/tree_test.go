@@ -351,6 +351,40 @@ func TestTells(t *testing.T) {
 	}
 }
 
+// The kernel keeps a directory's list of names, and forgets it when another door adds or removes one. What local programs do it sees at once.
+func TestListIsKept(t *testing.T) {
+	m := mountTree(t, false)
+	list := func() string {
+		d, err := os.ReadDir(m.dir)
+		must(t, err)
+		var names []string
+		for _, e := range d {
+			names = append(names, e.Name())
+		}
+		return strings.Join(names, " ")
+	}
+	must(t, os.WriteFile(m.at("a"), nil, 0o644))
+	list()
+	must(t, os.WriteFile(m.under("b"), nil, 0o644))
+	if got := list(); got != "a" {
+		t.Errorf("the list was not kept: %q", got)
+	}
+	dir := m.nodes.byNumber(rootID).key
+	m.invalidate(lock.Change{Dir: dir, Name: "b", Action: lock.Added, By: lock.SMB})
+	if got := list(); got != "a b" {
+		t.Errorf("after another door added b: %q", got)
+	}
+	must(t, os.WriteFile(m.at("c"), nil, 0o644))
+	if got := list(); got != "a b c" {
+		t.Errorf("after a local program added c: %q", got)
+	}
+	must(t, os.Remove(m.under("a")))
+	m.invalidate(lock.Change{Dir: dir, Name: "a", Action: lock.Removed, By: lock.NFS})
+	if got := list(); got != "b c" {
+		t.Errorf("after another door removed a: %q", got)
+	}
+}
+
 // A change by another door is seen at once, not after cacheTime.
 func TestInvalidation(t *testing.T) {
 	for _, plain := range []bool{false, true} {

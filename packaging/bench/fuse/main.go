@@ -1,0 +1,153 @@
+// Fuse measures the mount beside its peers: the file system itself, libfuse's example passthrough_hp, and bindfs.
+//
+//	fuse [-rounds N] [-cpu] [-only REGEXP] [-targets native,dittofs,passthrough_hp,bindfs]
+//
+// Each round serves a fresh ext4 in a loop device through each target in turn, and runs every measure there; the best of all rounds counts.
+// Needs root. dittofs comes from DITTOFS_BIN, passthrough_hp from PASSTHROUGH_HP or the path; a peer that is not there has no column.
+//
+// No locks.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	rounds := flag.Int("rounds", 3, "how often each target is measured")
+	only := flag.String("only", "", "measures whose names match")
+	names := flag.String("targets", "native,dittofs,passthrough_hp,bindfs", "what is measured, in order")
+	cpu := flag.Bool("cpu", false, "count what the processors did, not how long it took")
+	flag.Parse()
+	if *cpu {
+		clock = processors
+	}
+	if os.Getenv("BENCH_FUSE_INSIDE") == "" {
+		inside()
+	}
+	if err := run(*rounds, regexp.MustCompile(*only), strings.Split(*names, ",")); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-fuse:", err)
+		os.Exit(1)
+	}
+}
+
+// inside runs this program again in namespaces of its own: what it mounts and serves is nobody else's.
+func inside() {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), "BENCH_FUSE_INSIDE=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-fuse:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(rounds int, only *regexp.Regexp, names []string) error {
+	for _, m := range []struct{ source, target, fstype string }{{"", "/", ""}, {"proc", "/proc", "proc"}, {"run", "/run", "tmpfs"}} {
+		flags := uintptr(0)
+		if m.fstype == "" {
+			flags = unix.MS_REC | unix.MS_PRIVATE
+		}
+		if err := unix.Mount(m.source, m.target, m.fstype, flags, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", m.target, err)
+		}
+	}
+	// passthrough_hp keeps a descriptor for each file that the kernel remembers.
+	var most unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &most); err != nil {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most.Max, Max: most.Max}); err != nil {
+		return err
+	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		return fmt.Errorf("ip: %s", out)
+	}
+	var there []target
+	for _, t := range targets() {
+		if slices.Contains(names, t.name) {
+			if t.program != "" {
+				if _, err := exec.LookPath(t.program); err != nil {
+					fmt.Fprintf(os.Stderr, "bench-fuse: no %s here\n", t.name)
+					continue
+				}
+			}
+			there = append(there, t)
+		}
+	}
+	g, err := newGround()
+	if err != nil {
+		return err
+	}
+	defer g.remove()
+	best := map[string]map[string]float64{}
+	for range rounds {
+		for _, t := range there {
+			dir, leave, err := g.serve(t)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			for _, m := range measures {
+				if !only.MatchString(m.name) {
+					continue
+				}
+				v, err := m.do(g, dir)
+				if err != nil {
+					fmt.Fprintf(os.Stderr, "bench-fuse: %s on %s: %v\n", m.name, t.name, err)
+					continue
+				}
+				if best[m.name] == nil {
+					best[m.name] = map[string]float64{}
+				}
+				if old, ok := best[m.name][t.name]; !ok || v < old {
+					best[m.name][t.name] = v
+				}
+			}
+			leave()
+		}
+	}
+	table(there, best)
+	return nil
+}
+
+// table prints times, and how many times the native one they are.
+func table(there []target, best map[string]map[string]float64) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(w, "µs\t")
+	for _, t := range there {
+		fmt.Fprintf(w, "%s\t\t", t.name)
+	}
+	fmt.Fprintln(w)
+	for _, m := range measures {
+		row := best[m.name]
+		if row == nil {
+			continue
+		}
+		fmt.Fprintf(w, "%s\t", m.name)
+		for _, t := range there {
+			if row[t.name] == 0 {
+				fmt.Fprint(w, "-\t\t")
+				continue
+			}
+			fmt.Fprintf(w, "%.1f\t", row[t.name])
+			if n := row["native"]; n > 0 && t.name != "native" {
+				fmt.Fprintf(w, "×%.2f\t", row[t.name]/n)
+			} else {
+				fmt.Fprint(w, "\t")
+			}
+		}
+		fmt.Fprintln(w)
+	}
+	w.Flush()
+}
