@@ -19,6 +19,7 @@
 //	dittofs config       check or print the configuration
 //	dittofs db           check, export, import or recover the lock database
 //	dittofs grace        show or end the grace period
+//	dittofs doctor       find what keeps the gateway from serving; exit status 1 where something does
 //
 // FILES
 //
@@ -72,7 +73,7 @@ func App() *cli.App {
 		EnableBashCompletion: true,
 		Flags:                where(),
 		Commands: []*cli.Command{
-			upCommand(), statusCommand(), lockCommand(), clientCommand(), sessionCommand(), userCommand(), configCommand(), graceCommand(), dbCommand(),
+			upCommand(), statusCommand(), lockCommand(), clientCommand(), sessionCommand(), userCommand(), configCommand(), graceCommand(), dbCommand(), doctorCommand(),
 		},
 	}
 }
