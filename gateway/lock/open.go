@@ -346,3 +346,6 @@ func (t *Table) setPending(pending bool) {
 		t.putOpen(o)
 	}
 }
+
+// DeletePending reports whether the file goes when its last open closes.
+func (t *Table) DeletePending() bool { return t.pending }

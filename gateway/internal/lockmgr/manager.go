@@ -51,6 +51,7 @@ type Manager struct {
 
 	shards [64]shard
 	marks  marks
+	going  going
 	turn   atomic.Uint64
 	seatN  atomic.Uint64
 	verbs  sync.Pool // *lock.Verb, without effects
@@ -89,6 +90,8 @@ type file struct {
 	refs int32      // guarded by the shard's mu
 	// network: the file counts as one with opens of SMB or NLM.
 	network bool
+	// going: the file is delete pending, and Manager.going has it.
+	going bool
 }
 
 // New returns the counter over what the last run left. Run must be called.
@@ -190,6 +193,10 @@ func (m *Manager) perform(f *file) {
 	if n := f.t.Network(); n != f.network {
 		f.network = n
 		m.marks.count(f.t.Key, n)
+	}
+	if p := f.t.DeletePending(); p != f.going {
+		f.going = p
+		m.going.set(f.t.Key, p)
 	}
 	if len(f.t.Effects) == 0 {
 		return

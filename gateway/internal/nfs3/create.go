@@ -98,6 +98,10 @@ func (s *Server) create(ctx context.Context, c *oncrpc.Call, a *CreateArgs) *Cre
 func (s *Server) createOrTake(ctx context.Context, c *oncrpc.Call, p place, a *CreateArgs, res *CreateRes) (*export.File, error) {
 	for range tries {
 		f, err := p.Lookup(p.cred, a.Where.Name)
+		if err == nil && s.going(f.Key) {
+			f.Release()
+			return nil, ErrJukebox // the name is busy until the file has gone
+		}
 		if err == nil {
 			return f, s.take(ctx, c, p.at(f), a)
 		}

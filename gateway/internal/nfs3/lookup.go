@@ -54,5 +54,8 @@ func (s *Server) lookup(ctx context.Context, c *oncrpc.Call, a *LookupArgs) *Loo
 		return &LookupRes{Status: statusOf(err), Dir: postOpOf(p.File)}
 	}
 	defer f.Release()
+	if s.going(f.Key) {
+		return &LookupRes{Status: ErrNoEnt, Dir: postOpOf(p.File)}
+	}
 	return &LookupRes{Object: f.FH(), Attr: postOpOf(f), Dir: postOpOf(p.File)}
 }

@@ -22,7 +22,8 @@ import (
 type Config struct {
 	Exports *export.Set
 	Locks   *seat.Seat
-	Hold    time.Duration // how long a call waits for caching rights to be given back
+	Going   func(lock.Key) bool // whether a file is delete pending; nil: none ever is
+	Hold    time.Duration       // how long a call waits for caching rights to be given back
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -31,6 +32,7 @@ type Config struct {
 type Server struct {
 	exports  *export.Set
 	locks    *seat.Seat
+	going    func(lock.Key) bool
 	hold     time.Duration
 	log      *slog.Logger
 	metrics  *metrics
@@ -43,6 +45,9 @@ func New(c Config) *Server {
 	s := &Server{exports: c.Exports, locks: c.Locks, hold: c.Hold, log: c.Log, metrics: newMetrics(c.Metrics)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.going = c.Going; s.going == nil {
+		s.going = func(lock.Key) bool { return false }
 	}
 	s.newVerifier()
 	return s

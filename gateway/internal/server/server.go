@@ -90,7 +90,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 	g.Go(func() error { return follow(ctx, env, trees, exports, news) })
 	g.Go(func() error { return reload(ctx, env, exports, poke) })
 
-	nfs := nfs3.New(nfs3.Config{Exports: exports, Locks: locks, Hold: cfg.NFS.Hold.D(), Log: log, Metrics: env.Metrics})
+	nfs := nfs3.New(nfs3.Config{Exports: exports, Locks: locks, Going: counter.Going, Hold: cfg.NFS.Hold.D(), Log: log, Metrics: env.Metrics})
 	mount := mount3.New(mount3.Config{Exports: exports, Log: log})
 
 	security := kerberos(env)
