@@ -64,6 +64,21 @@ type DirectoryEntry struct {
 	ShortName       string // at most 12 characters
 	FileID          uint64
 	FileName        string
+	Finder          *FinderEntry // FileIDBothDirectory: instead of the short name
+}
+
+// FinderEntry is what a Mac that speaks Apple's extensions finds at the place of the short name.
+type FinderEntry struct {
+	ResourceFork uint64   // its length
+	Info         [16]byte // type, creator, flags, extended flags, time of adding
+	Mode         uint16
+}
+
+func (e *FinderEntry) append(b []byte) []byte {
+	b = append(b, 24, 0)
+	b = wire.Append64(b, e.ResourceFork)
+	b = append(b, e.Info[:]...)
+	return wire.Append16(b, e.Mode)
 }
 
 // Directory builds the answer to QUERY_DIRECTORY, [MS-FSCC] 2.4: entries of one class, each on 8 bytes.
@@ -120,8 +135,12 @@ func (d *Directory) Add(e *DirectoryEntry) bool {
 		case FileBothDirectory:
 			b = appendShortName(b, e.ShortName)
 		case FileIDBothDirectory:
-			b = appendShortName(b, e.ShortName)
-			b = wire.Append64(wire.AppendZero(b, 2), e.FileID)
+			if e.Finder != nil {
+				b = e.Finder.append(b)
+			} else {
+				b = wire.AppendZero(appendShortName(b, e.ShortName), 2)
+			}
+			b = wire.Append64(b, e.FileID)
 		case FileIDFullDirectory:
 			b = wire.Append64(wire.AppendZero(b, 4), e.FileID)
 		case FileIDExtdDirectory, FileIDExtdBothDirectory:

@@ -62,6 +62,7 @@ const (
 	InvalidSID                       Status = 0xC0000078
 	InvalidSecurityDescr             Status = 0xC0000079
 	RangeNotLocked                   Status = 0xC000007E
+	AllottedSpaceExceeded            Status = 0xC0000099
 	DiskFull                         Status = 0xC000007F
 	InsufficientResources            Status = 0xC000009A
 	MediaWriteProtected              Status = 0xC00000A2
@@ -161,6 +162,7 @@ var names = map[Status]string{
 	NoMemory:                         "STATUS_NO_MEMORY",
 	AccessDenied:                     "STATUS_ACCESS_DENIED",
 	BufferTooSmall:                   "STATUS_BUFFER_TOO_SMALL",
+	AllottedSpaceExceeded:            "STATUS_ALLOTTED_SPACE_EXCEEDED",
 	InvalidUserBuffer:                "STATUS_INVALID_USER_BUFFER",
 	InvalidViewSize:                  "STATUS_INVALID_VIEW_SIZE",
 	ObjectTypeMismatch:               "STATUS_OBJECT_TYPE_MISMATCH",

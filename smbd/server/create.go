@@ -318,6 +318,9 @@ func (c *creation) answer() (reply, error) {
 	if x.QueryOnDiskID {
 		a.Contexts.OnDiskID = &smb2.OnDiskID{DiskFileID: i.ino, VolumeID: c.vol.fsid}
 	}
+	if x.AAPL != nil {
+		a.Contexts.AAPL = c.tree.answerAAPL(x.AAPL)
+	}
 	a.OplockLevel, a.Contexts.Lease = c.cached()
 	c.r.after = append(c.r.after, func() { close(o.announced) })
 	return a, nil

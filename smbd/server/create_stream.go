@@ -28,6 +28,9 @@ func (c *creation) openStreamFile() (err error) {
 	if err != nil {
 		return err
 	}
+	if stored != "" && !c.tree.share.isThere(c.at.file, stored) {
+		c.stream.name, stored = stored, ""
+	}
 	changes := stored == "" || c.truncates()
 	switch {
 	case stored != "" && q.CreateDisposition == smb2.FileCreate:
@@ -102,6 +105,9 @@ func (c *creation) settleStream() error {
 	switch c.action {
 	case smb2.FileCreated:
 		err := writeStream(c.file, name, nil, unix.XATTR_CREATE)
+		if errors.Is(err, unix.EEXIST) && !c.tree.share.isThere(c.file, name) {
+			return nil // a Mac's, without bytes
+		}
 		if errors.Is(err, unix.EEXIST) && c.q.CreateDisposition != smb2.FileCreate {
 			return errAgain
 		}
@@ -113,7 +119,7 @@ func (c *creation) settleStream() error {
 		}
 		return nil
 	}
-	err := c.o.stream.truncate(c.file, 0)
+	err := c.o.stream.change(c.file, 0, func([]byte) []byte { return nil })
 	if errors.Is(err, unix.ENODATA) {
 		return errAgain
 	}

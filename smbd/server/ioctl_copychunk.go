@@ -55,6 +55,9 @@ func copyChunk(ctx context.Context, r *request, dst *open, q *smb2.IOCTLRequest)
 		return nil, ntstatus.AccessDenied
 	}
 	r.proceed()
+	if len(c.Chunks) == 0 && dst.tree.aapl.Load() {
+		return copyFile(ctx, r, src, dst)
+	}
 	var a smb2.SrvCopyChunkResponse
 	for _, k := range c.Chunks {
 		n, err := copyOne(ctx, r, src, dst, k)

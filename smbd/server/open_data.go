@@ -8,6 +8,7 @@ import (
 
 	"dittofs/gateway/export"
 	"dittofs/gateway/lock"
+	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
 )
 
@@ -27,6 +28,9 @@ func (o *open) stat() (*info, error) {
 	if errors.Is(err, unix.ENODATA) {
 		i.size, err = 0, nil // another door removed it
 	}
+	if o.finder() {
+		i.size = afpInfoSize
+	}
 	i.alloc = streamAllocation(i.size)
 	return i, err
 }
@@ -35,6 +39,9 @@ func (o *open) stat() (*info, error) {
 func streamAllocation(size uint64) uint64 { return (size + 511) &^ 511 }
 
 func (o *open) readAt(b []byte, offset int64) (int, error) {
+	if o.finder() {
+		return o.stream.readFinder(o.file, b, offset)
+	}
 	if o.stream != nil {
 		return o.stream.readAt(o.file, b, offset)
 	}
@@ -42,6 +49,9 @@ func (o *open) readAt(b []byte, offset int64) (int, error) {
 }
 
 func (o *open) writeAt(b []byte, offset int64) (int, error) {
+	if o.finder() {
+		return o.stream.writeFinder(o.file, b, offset)
+	}
 	if o.stream != nil {
 		return o.stream.writeAt(o.file, b, offset)
 	}
@@ -49,6 +59,12 @@ func (o *open) writeAt(b []byte, offset int64) (int, error) {
 }
 
 func (o *open) truncate(size uint64) error {
+	if o.finder() {
+		if size > afpInfoSize {
+			return ntstatus.AllottedSpaceExceeded
+		}
+		return nil // it has 60 bytes
+	}
 	if o.stream != nil {
 		return o.stream.truncate(o.file, size)
 	}
@@ -87,11 +103,14 @@ func (o *open) leave(ctx context.Context) {
 		if o.hold != 0 {
 			give(o.hold, o.remove)
 		}
-		o.session.s.streams.done(o.stream)
+		o.session.s.streams.done(o.stream, func() { o.tree.share.forget(o.file, o.stream) })
 	}
 }
 
 func (o *open) removeStream(ctx context.Context) error {
+	if o.resourceFork() {
+		return nil // it is emptied, not deleted
+	}
 	err := o.session.as(o.vol, func() error { return export.RemoveXattr(int(o.file.Fd()), streamAttribute(o.stream.called())) })
 	if errors.Is(err, unix.ENODATA) {
 		return nil

@@ -138,7 +138,11 @@ func (o *open) list(d *fscc.Directory, class fscc.FileClass, single bool) error 
 			s.cookie = e.Cookie
 			continue
 		}
-		if !d.Add(entry(i, name, class)) {
+		of := entry(i, name, class)
+		if class == fscc.FileIDBothDirectory && o.tree.aapl.Load() {
+			o.finderEntry(of, disk, i)
+		}
+		if !d.Add(of) {
 			return full()
 		}
 		s.cookie = e.Cookie

@@ -26,6 +26,9 @@ func (o *open) streamInfo() ([]byte, error) {
 		return nil, err
 	}
 	for _, n := range names {
+		if !o.tree.share.isThere(o.file, n) {
+			continue
+		}
 		size, err := streamSize(o.file, n)
 		if errors.Is(err, unix.ENODATA) {
 			continue // gone meanwhile

@@ -92,8 +92,8 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	}
 	defer func() { p.close() }()
 	defer end(true)
-	if o.directory && s.s.opens.beneath(o) {
-		return ntstatus.AccessDenied // [MS-FSA] 2.1.5.15.12: a file in it is open
+	if o.directory && !o.tree.aapl.Load() && s.s.opens.beneath(o) {
+		return ntstatus.AccessDenied // [MS-FSA] 2.1.5.15.12: a file in it is open. Macs rename as Unix does.
 	}
 	leave, err := s.enter(ctx, r, o, toDir)
 	if err != nil {

@@ -26,7 +26,11 @@ func querySecurity(o *open, q *smb2.QueryInfoRequest) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := parts(descriptor(o.file, i), which).Append(nil)
+	d := descriptor(o.file, i)
+	if o.tree.aapl.Load() {
+		d = withNFS(d, i)
+	}
+	b := parts(d, which).Append(nil)
 	if uint64(len(b)) > uint64(q.OutputBufferLength) {
 		// The client learns how much room it needs. [MS-SMB2] 3.3.5.20.3.
 		return nil, errorBody{ntstatus.BufferTooSmall, &smb2.ErrorResponse{Data: []byte{byte(len(b)), byte(len(b) >> 8), byte(len(b) >> 16), 0}}}
@@ -90,6 +94,13 @@ func (s *session) setSecurity(f *os.File, raw []byte, which smb2.SecurityInforma
 			return err
 		}
 		d.Group = given.Group
+	}
+	if which&smb2.DACLSecurityInformation != 0 && given.DACL != nil {
+		if mode, wants := takeNFS(given.DACL); wants {
+			if changed, err := setNFSMode(f, i, mode); changed || err != nil {
+				return err
+			}
+		}
 	}
 	if which&smb2.DACLSecurityInformation != 0 {
 		given.DACL.Specific(specific)

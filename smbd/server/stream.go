@@ -62,12 +62,14 @@ func (t *streams) use(base lock.Key, name string) *stream {
 	return s
 }
 
-func (t *streams) done(s *stream) {
+// done ends a use; the last one's end calls gone before anybody can use the stream again.
+func (t *streams) done(s *stream, gone func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s.refs--; s.refs > 0 {
 		return
 	}
+	gone()
 	list := t.by[s.base]
 	for i, x := range list {
 		if x == s {

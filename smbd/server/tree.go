@@ -59,6 +59,7 @@ type tree struct {
 	share   *share
 	session *session
 	maximal smb2.AccessMask
+	aapl    atomic.Bool // the client speaks Apple's extensions
 }
 
 // volume is where the tree's files are.
