@@ -23,6 +23,10 @@ const inside = "DITTOFS_CHECK_INSIDE"
 var bin string
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(exerciserEnv); what != "" {
+		exercise(what)
+		return
+	}
 	if os.Getenv(inside) == "" {
 		os.Exit(enter())
 	}
