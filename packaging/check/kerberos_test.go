@@ -285,6 +285,18 @@ func TestSMBKerberos(t *testing.T) {
 			}
 		}
 	}
+	// A session ends with its ticket, [MS-SMB2] 3.3.5.2.9.
+	env := k.login("daemon", "aes256-cts-hmac-sha1-96")
+	cmd := exec.Command("kinit", "-l", "3s", "daemon")
+	cmd.Env, cmd.Stdin = env, strings.NewReader("password\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("kinit: %v\n%s", err, out)
+	}
+	cmd = exec.Command("smbclient", "//"+kerberized+"/share", "-I", "127.0.0.1", "-p", port, "--use-kerberos=required", "-N")
+	cmd.Env, cmd.Stdin = env, strings.NewReader("ls\n!sleep 4\nls\n")
+	if out, _ := cmd.CombinedOutput(); strings.Count(string(out), "secret") != 1 || strings.Count(string(out), "NT_STATUS_NETWORK_SESSION_EXPIRED") == 0 {
+		t.Errorf("after the ticket's end:\n%s", out)
+	}
 	if s := g.dittofs("session", "list"); strings.Contains(s, "daemon") {
 		t.Errorf("a session that ended is listed:\n%s", s)
 	}

@@ -126,6 +126,14 @@ func (a *Acceptor) Result() (u User, sessionKey []byte, anonymous bool) {
 	return a.user, a.key, a.anonymous
 }
 
+// Until is when what the client proved ends, the ticket's with Kerberos; zero: never.
+func (a *Acceptor) Until() time.Time {
+	if a.ticket == nil {
+		return time.Time{}
+	}
+	return a.ticket.Until
+}
+
 func (a *Acceptor) step(s state, token []byte) (state, []byte, error) {
 	if s == start {
 		if bytes.HasPrefix(token, []byte(signature)) && !a.cfg.NoNTLM {

@@ -29,6 +29,8 @@ func (r *request) mayBind() error {
 		return ntstatus.InvalidParameter
 	case !s.valid.Load():
 		return ntstatus.RequestNotAccepted
+	case s.expired():
+		return ntstatus.NetworkSessionExpired
 	case s.signer == nil:
 		return ntstatus.NotSupported // anonymous
 	case r.channel != nil && r.channel.valid:

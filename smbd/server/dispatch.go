@@ -157,8 +157,14 @@ func (r *request) admitSession(needed bool) error {
 		return ntstatus.AccessDenied
 	}
 	r.session, r.channel = s, h
+	if valid && s.expired() && !(int(r.Command) < len(lasting) && lasting[r.Command]) {
+		return ntstatus.NetworkSessionExpired
+	}
 	return nil
 }
+
+// lasting are the commands that are served on an expired session. [MS-SMB2] 3.3.5.2.9.
+var lasting = [...]bool{smb2.SessionSetup: true, smb2.Logoff: true, smb2.Close: true, smb2.Lock: true, smb2.Echo: true}
 
 // admitCharge: the credits must pay for the longer of request and response. [MS-SMB2] 3.3.5.2.5.
 func (r *request) admitCharge() error {

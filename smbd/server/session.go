@@ -61,6 +61,7 @@ type identity struct {
 	user      auth.User
 	cred      export.Cred
 	anonymous bool
+	until     time.Time // Session.ExpirationTime; zero: never
 }
 
 func newIdentity(u auth.User, anonymous bool) *identity {
@@ -78,6 +79,12 @@ func (s *session) who() string {
 	} else {
 		return i.user.Name
 	}
+}
+
+// expired reports whether the client must prove again who it is. [MS-SMB2] 3.3.5.2.9.
+func (s *session) expired() bool {
+	i := s.identity.Load()
+	return !i.until.IsZero() && time.Now().After(i.until)
 }
 
 // cred is with what rights the session acts on the disk.

@@ -53,8 +53,8 @@ func sessionSetup(ctx context.Context, r *request) (reply, error) {
 		return &smb2.SessionSetupResponse{SecurityBuffer: token}, ntstatus.MoreProcessingRequired
 	}
 	user, key, anonymous := h.acceptor.Result()
-	h.acceptor = nil
 	who := newIdentity(user, anonymous)
+	who.until, h.acceptor = h.acceptor.Until(), nil
 	switch s := h.s; {
 	case binding:
 		err = h.bind(ctx, who, key)

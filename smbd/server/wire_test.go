@@ -615,3 +615,22 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// When what the client proved has ended, it may close what it has, and prove it again. [MS-SMB2] 3.3.5.2.9.
+func TestExpiredSession(t *testing.T) {
+	s := serve(t, nil)
+	p := s.dial(t, smb2.Dialect311).logon()
+	var a smb2.CreateResponse
+	p.do(smb2.Create, opening("file", smb2.FileOpenIf), &a)
+	h, _ := p.conn.channel(p.h.SessionID)
+	i := *h.s.identity.Load()
+	i.until = time.Now().Add(-time.Second)
+	h.s.identity.Store(&i)
+	p.fails(ntstatus.NetworkSessionExpired, smb2.Read, &smb2.ReadRequest{FileID: a.FileID, Length: 1})
+	p.fails(ntstatus.NetworkSessionExpired, smb2.Create, opening("file", smb2.FileOpen))
+	p.do(smb2.Echo, &smb2.EchoRequest{}, &smb2.EchoResponse{})
+	p.do(smb2.Close, &smb2.CloseRequest{FileID: a.FileID}, &smb2.CloseResponse{})
+	i.until = time.Time{}
+	h.s.identity.Store(&i)
+	p.do(smb2.Create, opening("file", smb2.FileOpen), &a)
+}
