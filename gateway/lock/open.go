@@ -308,20 +308,28 @@ func (t *Table) endLease(l *lease) {
 	t.keyUnused(l.client, l.key, l.kind)
 }
 
+// KeyUsed reports whether a lease, or one who waits, has the key.
+func (t *Table) KeyUsed(client, key GUID) bool {
+	for _, l := range t.leases {
+		if l.is(client, key) {
+			return true
+		}
+	}
+	for _, w := range t.line {
+		if w.open != nil && (w.open.Kind == LeaseV1 || w.open.Kind == LeaseV2) && w.open.Owner.Client.GUID == client && w.open.LeaseKey == key {
+			return true
+		}
+	}
+	return false
+}
+
 // keyUnused tells that a lease key is free for another file, when neither a lease nor one who waits has it.
 func (t *Table) keyUnused(client, key GUID, kind CacheKind) {
 	if kind != LeaseV1 && kind != LeaseV2 {
 		return
 	}
-	for _, l := range t.leases {
-		if l.is(client, key) {
-			return
-		}
-	}
-	for _, w := range t.line {
-		if w.open != nil && (w.open.Kind == LeaseV1 || w.open.Kind == LeaseV2) && w.open.Owner.Client.GUID == client && w.open.LeaseKey == key {
-			return
-		}
+	if t.KeyUsed(client, key) {
+		return
 	}
 	t.effect(Effect{Kind: LeaseGone, Client: Client{Door: SMB, GUID: client}, LeaseKey: key})
 }

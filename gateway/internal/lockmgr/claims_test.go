@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"dittofs/gateway/internal/lockdb"
 	"dittofs/gateway/internal/lockmgr"
@@ -194,4 +196,32 @@ func TestCloseWhileWaiting(t *testing.T) {
 	if opens != 1 {
 		t.Errorf("close while waiting: %v; later close: %v; opens on the file: %d, want 1", c.Outcome, again.Outcome, opens)
 	}
+}
+
+// An open whose lease key's own disconnected open gives way to it begins the lease anew: the key stays bound to the file.
+func TestLeaseKeyBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v, start, err := lockdb.Begin(lockdb.Config{Store: memory(t), Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		s := lockmgr.New(lockmgr.Config{}, start, v, quiet, nil).Attach(lock.SMB, "smbd", nil)
+		defer s.Detach()
+		open := func(n uint64, client byte, kind lock.CacheKind, share lock.Share) lock.OpenRequest {
+			return lock.OpenRequest{Open: n, Ticket: n, Key: file, Owner: lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: lock.GUID{client}}, Handle: n},
+				Access: lock.Read | lock.Write, Share: share, Kind: kind, LeaseKey: lock.GUID{1}, Rights: lock.R | lock.W | lock.H, Durable: time.Minute}
+		}
+		s.Open(ctx, open(1, 1, lock.LeaseV2, lock.ShareAll))
+		if res, _ := s.Close(ctx, lock.CloseRequest{Open: 1, Keep: true}); !res.Kept {
+			t.Fatalf("%+v", res)
+		}
+		if res, _ := s.Open(ctx, open(2, 1, lock.LeaseV2, lock.ShareRead)); res.Outcome != lock.Granted {
+			t.Fatalf("%+v", res)
+		}
+		s.Open(ctx, open(3, 2, lock.NoCache, lock.ShareAll))
+		if out, _ := s.Acknowledge(ctx, lock.Ack{Client: lock.GUID{1}, LeaseKey: lock.GUID{1}, Keep: lock.R | lock.W}); out != lock.Granted {
+			t.Errorf("the acknowledgement is %v", out)
+		}
+	})
 }

@@ -243,6 +243,9 @@ func (m *Manager) perform(f *file) {
 				go m.cfg.Unlink(k, f.t.Path)
 			}
 		case lock.LeaseGone:
+			if f.t.KeyUsed(e.Client.GUID, e.LeaseKey) {
+				continue // by a new lease, which the same verb granted
+			}
 			m.mu.Lock()
 			if lk := (leaseKey{e.Client.GUID, e.LeaseKey}); m.leaseKeys[lk] == k {
 				delete(m.leaseKeys, lk)
