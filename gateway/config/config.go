@@ -47,6 +47,8 @@ type Ports struct {
 type NFS struct {
 	Hold       Duration `toml:"hold" comment:"how long a call waits for a lease to be given back before the client is told to try again"`
 	Rpcbind    bool     `toml:"rpcbind" comment:"register with the system's rpcbind, or serve port 111 where none runs"`
+	ManageGIDs bool     `toml:"manage_gids" comment:"take users' groups from this host, as many as they are in, and not the 16 at most that a call carries"`
+	GroupsTTL  Duration `toml:"groups_ttl" comment:"how long an answer about a user's groups is good"`
 	GrantedFor Duration `toml:"granted_for" comment:"how long a granted lock waits for its client to answer before the next waiter gets it"`
 }
 
@@ -126,7 +128,7 @@ func Default() *Config {
 	return &Config{
 		State: "/var/lib/dittofs", Run: "/run/dittofs", LogLevel: "info",
 		Ports: Ports{NFS: 2049, Mount: 20048, NLM: 32803, NSM: 32765, SMB: 445, Metrics: 9445},
-		NFS:   NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute)},
+		NFS:   NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute), GroupsTTL: Duration(10 * time.Minute)},
 		SMB: SMB{Signing: "required", Encryption: "enabled", NTLM: true, MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second),
 			Multichannel: true, Connections: 8192, ConnectionsPerAddress: 1024},
 		Kerberos: Kerberos{Keytab: "/etc/krb5.keytab"},

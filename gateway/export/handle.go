@@ -24,7 +24,8 @@ import (
 var (
 	ErrBadHandle = errors.New("export: not a file handle of this server") // never issued, or tampered with
 	ErrStale     = errors.New("export: the file is gone")
-	ErrAway      = errors.New("export: the tree is not there now") // try again
+	ErrAway      = errors.New("export: the tree is not there now")      // try again
+	ErrLater     = errors.New("export: somebody has to be asked first") // only where the caller would not wait
 	ErrRefused   = errors.New("export: the client may not come in")
 )
 

@@ -20,6 +20,9 @@ import (
 
 // Set is the exports of the configuration and the cache of their files.
 type Set struct {
+	// Groups, where it is set before anybody is served, knows users' groups better than their calls.
+	Groups *Groups
+
 	key   [32]byte
 	names names
 	macs  sync.Pool // *keyed
@@ -269,7 +272,13 @@ func (f *File) mayLock(ctx context.Context, by *lock.Caller, a *Attr) error {
 	if err != nil || terms.AnyLocks {
 		return err
 	}
-	c := terms.As(Cred{UID: by.UID, GID: by.GID, Groups: by.GIDs}, by.Known)
+	c := Cred{UID: by.UID, GID: by.GID, Groups: by.GIDs}
+	if by.Known {
+		if c, err = f.export.set.Groups.Whole(ctx, c, false); err != nil {
+			return err
+		}
+	}
+	c = terms.As(c, by.Known)
 	if c.UID == a.UID {
 		return nil
 	}

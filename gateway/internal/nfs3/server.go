@@ -87,6 +87,12 @@ func (s *Server) resolve(ctx context.Context, c *oncrpc.Call, fh FileHandle) (pl
 		return place{}, ErrAcces
 	}
 	cred := export.Cred{UID: c.Sys.UID, GID: c.Sys.GID, Groups: c.Sys.GIDs}
+	if sec == "sys" && known {
+		if cred, err = s.exports.Groups.Whole(ctx, cred, c.Quick); err != nil {
+			f.Release()
+			return place{}, err
+		}
+	}
 	return place{f, terms.As(cred, known), terms}, nil
 }
 

@@ -91,6 +91,8 @@ func statusOf(err error) Status {
 		return ErrBadHandle
 	case errors.Is(err, export.ErrStale):
 		return ErrStale
+	case errors.Is(err, export.ErrLater):
+		return errLater
 	case errors.Is(err, export.ErrAway):
 		return ErrJukebox
 	case errors.Is(err, export.ErrRefused):

@@ -56,6 +56,9 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 		return err
 	}
 	defer exports.Close()
+	if cfg.NFS.ManageGIDs {
+		exports.Groups = export.NewGroups(cfg.NFS.GroupsTTL.D())
+	}
 	locks := seat.New(nil) // NFS and MOUNT sit at the counter like every other door
 	counter := lockmgr.New(lockmgr.Config{
 		RangesPerFile: cfg.Lock.RangesPerFile, RangesPerClient: cfg.Lock.RangesPerClient, Ranges: cfg.Lock.Ranges,
