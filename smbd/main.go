@@ -26,7 +26,9 @@
 // SECURITY
 //
 //	Runs as root and acts on each file as the user who has logged on; the kernel checks modes and ACLs. Signing is required unless the
-//	configuration says otherwise. Anonymous clients may ask for the list of shares and nothing else. It trusts the gateway at its socket.
+//	configuration says otherwise. Anonymous clients may ask for the list of shares and nothing else. Who does not log on is cut
+//	off after ten seconds and has 64 connections from an address at most; who gives wrong passwords waits longer for each answer. It
+//	trusts the gateway at its socket.
 //
 // STANDARDS
 //
