@@ -60,6 +60,7 @@ type SMB struct {
 	NTLM         bool     `toml:"ntlm" comment:"let users in by NTLMv2 and their password in the file of users; false: by Kerberos only"`
 	MinDialect   string   `toml:"min_dialect" comment:"2.0.2, 2.1, 3.0, 3.0.2 or 3.1.1"`
 	BreakTimeout Duration `toml:"break_timeout" comment:"how long a lease break waits for its acknowledgement"`
+	Durable      Duration `toml:"durable" comment:"how long a durable handle waits for its client, unless the client asks for up to five minutes; 0s: none is granted"`
 	Multichannel bool     `toml:"multichannel" comment:"let clients use several connections and network interfaces for one session"`
 
 	Connections           int `toml:"connections" comment:"that are served at the same time"`
@@ -130,7 +131,7 @@ func Default() *Config {
 		Ports: Ports{NFS: 2049, Mount: 20048, NLM: 32803, NSM: 32765, SMB: 445, Metrics: 9445},
 		NFS:   NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute), GroupsTTL: Duration(10 * time.Minute)},
 		SMB: SMB{Signing: "required", Encryption: "enabled", NTLM: true, MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second),
-			Multichannel: true, Connections: 8192, ConnectionsPerAddress: 1024},
+			Durable: Duration(time.Minute), Multichannel: true, Connections: 8192, ConnectionsPerAddress: 1024},
 		Kerberos: Kerberos{Keytab: "/etc/krb5.keytab"},
 		Lock: Lock{Grace: Duration(45 * time.Second), RangesPerFile: 1000, RangesPerClient: 10000, Ranges: 100000,
 			WaitersPerFile: 100, UnlinkOpen: "deny", BrlRead: "deny"},

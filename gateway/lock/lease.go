@@ -7,7 +7,7 @@ import "time"
 //	held ──demand──▶ breaking ──ack──▶ held(less) or gone
 //	                  │   ▲ └──ack of a stage──▶ breaking, one stage further
 //	                  │   └─demand: what is needed shrinks by intersection
-//	                  └──AckTimeout──▶ tombstone: no rights, until the last close
+//	                  └──AckTimeout──▶ held(none): it may ask for more again
 //
 // A lease of which only R goes needs no acknowledgement and has no breaking state.
 type lease struct {
@@ -24,7 +24,6 @@ type lease struct {
 	epoch    uint16
 	round    uint64 // one for each break from held on; stages share it
 	stage    uint64 // one for each break that is sent
-	forced   bool   // a tombstone
 	since    time.Time
 	asked    time.Time // when the break that is out began
 }
@@ -168,7 +167,7 @@ func (t *Table) AckTimeout(n, stage uint64) (forced bool) {
 	for _, l := range append([]*lease(nil), t.leases...) {
 		if l.n == n && l.breaking && l.stage == stage {
 			t.over(l, Forced)
-			l.rights, l.need, l.forced, forced = 0, 0, true, true
+			l.rights, l.need, forced = 0, 0, true
 			t.dropLost(l)
 			t.recordLease(l)
 			t.dirty = true
@@ -294,7 +293,7 @@ func (t *Table) grant(o *open) (res OpenResult) {
 	l := t.lease(r)
 	want := legal(r.Rights, r.Kind, r.Directory)
 	switch {
-	case l != nil && (l.breaking || l.forced):
+	case l != nil && l.breaking:
 		res.Breaking = l.breaking
 	case l != nil:
 		// An upgrade keeps all that is held and gives all that is asked; else the lease stays what it is. [MS-SMB2] 3.3.5.9.8.

@@ -330,9 +330,15 @@ func (m *model) close(o *modelOpen, keep bool) (remove bool) {
 	if keep && o.outlives() {
 		m.cancelUnder(o.id)
 		m.lose(o)
-	} else if remove = m.end(o); remove && o.door() == NLM {
+		return false
+	}
+	newly := !m.pending && o.onClose
+	if remove = m.end(o); remove && o.door() == NLM {
 		m.unlinks++
 		remove = false
+	}
+	if newly && m.pending {
+		m.leave(o.lease, R|W, H)
 	}
 	return remove
 }

@@ -119,7 +119,7 @@ func (t *Table) Present(id ID, r *OpenRequest, late bool) OpenResult {
 		}
 		if o.lease = l; l != nil {
 			t.over(l, Acknowledged)
-			l.rights, l.forced = legal(r.Rights, r.Kind, r.Directory), false
+			l.rights = legal(r.Rights, r.Kind, r.Directory)
 			if int16(r.Epoch-l.epoch) > 0 {
 				l.epoch = r.Epoch
 			}
@@ -215,10 +215,19 @@ func (t *Table) Close(id ID, keep bool) CloseResult {
 		t.lose(o)
 		res.Kept = t.open(id) != nil
 	} else {
+		was := t.pending
 		res.Delete = t.end(o)
 		if res.Delete && o.r.Owner.Client.Door == NLM { // lockd opens no file
 			res.Delete = false
 			t.effect(Effect{Kind: Unlink})
+		}
+		if t.pending && !was {
+			// Cached handles keep the name: their holders are asked for them, and nobody waits.
+			for _, l := range append([]*lease(nil), t.leases...) {
+				if l != o.lease {
+					t.demand(l, allRights&^H)
+				}
+			}
 		}
 	}
 	t.settle()
@@ -281,6 +290,9 @@ func (t *Table) end(o *open) (remove bool) {
 
 // die ends an open whose door or client is gone: where it was the last of a file that is delete pending, nobody else removes the name.
 func (t *Table) die(o *open) {
+	if o.lost && o.id.Seat != 0 {
+		t.tell(o.id.Seat, Event{Gone: &Gone{Key: t.Key, Open: o.id.N, Owner: o.r.Owner}}) // the door may keep it for its client
+	}
 	if t.end(o) {
 		t.effect(Effect{Kind: Unlink})
 	}

@@ -49,10 +49,21 @@ func (o *open) modified(ctx context.Context, filter smb2.CompletionFilter, data 
 		data = false
 	}
 	o.mu.Lock()
+	o.touched = o.touched || data
 	c := lock.Change{Key: o.fileKey(), Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(filter), Data: data}
 	path := o.path
 	o.mu.Unlock()
 	o.tree.changed(ctx, c, path)
+}
+
+// changedIn is the directory whose listing tells of what was changed under o, with the lease key of whoever changed it.
+func (o *open) changedIn() (dir lock.Key, parent lock.GUID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.touched {
+		return lock.Key{}, lock.GUID{}
+	}
+	return o.inDirectory(), o.parentKey
 }
 
 // inDirectory is the directory that o's name is in, zero for the root. o.mu is held.

@@ -39,6 +39,7 @@ type conn struct {
 	address string
 	from    netip.Addr
 	known   atomic.Bool // a session stood once
+	number  uint64      // rises from one to the next
 	log     *slog.Logger
 	credits *credits
 	flight  *flight

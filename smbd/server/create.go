@@ -59,6 +59,12 @@ func create(ctx context.Context, r *request) (reply, error) {
 	if r.tree.share.ipc {
 		return createPipe(r, q)
 	}
+	if err := mayBeDurable(r.chain.c, &q.Contexts); err != nil {
+		return nil, err
+	}
+	if q.Contexts.DurableReconnect != nil || q.Contexts.DurableReconnectV2 != nil {
+		return reconnect(ctx, r, q)
+	}
 	c := &creation{r: r, q: q, s: r.session, tree: r.tree}
 	if err := c.check(); err != nil {
 		return nil, err
@@ -85,7 +91,7 @@ func createPipe(r *request, q *smb2.CreateRequest) (reply, error) {
 		return nil, ntstatus.AccessDenied // who is here is not for everybody
 	}
 	o := newOpen(r)
-	o.pipe, o.access, o.name = p, smb2.FileGenericRead|smb2.FileGenericWrite, strings.ToLower(q.Name)
+	o.number, o.pipe, o.access, o.name = random(), p, smb2.FileGenericRead|smb2.FileGenericWrite, strings.ToLower(q.Name)
 	if err := r.session.add(o); err != nil {
 		return nil, err
 	}
@@ -190,7 +196,7 @@ func (c *creation) ask(ctx context.Context) error {
 		o.key = o.stream.key
 	}
 	c.o = o
-	o.number = locks.Number()
+	o.number = random() // it outlives this process
 	o.owner = lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: c.r.chain.c.client}, Session: c.s.id, Handle: o.number}
 	req := lock.OpenRequest{
 		Open: o.number, Key: o.key, Owner: o.owner, Directory: o.directory, Access: counterAccess(c.access), Share: counterShare(c.q.ShareAccess),
@@ -204,6 +210,7 @@ func (c *creation) ask(ctx context.Context) error {
 		}
 	}
 	c.cache(o, &req)
+	c.ofDurable(o, &req)
 	c.s.s.opens.add(o) // before the question: a break may come as soon as it is answered
 	res, err := locks.Open(ctx, req, c.r.pend)
 	if err != nil {
@@ -213,6 +220,12 @@ func (c *creation) ask(ctx context.Context) error {
 		return openRefused(res.Outcome)
 	}
 	o.asked, o.granted, o.epoch, o.breaking = true, res.Rights, res.Epoch, res.Breaking
+	if res.Kind != lock.NoCache {
+		o.kind = res.Kind
+	}
+	if !res.Durable {
+		o.durable.timeout = 0
+	}
 	// Whoever deleted the file held it until now.
 	if a, err := export.Stat(int(c.file.Fd())); err != nil || a.Nlink == 0 {
 		return errAgain
@@ -321,7 +334,8 @@ func (c *creation) answer() (reply, error) {
 	if x.AAPL != nil {
 		a.Contexts.AAPL = c.tree.answerAAPL(x.AAPL)
 	}
-	a.OplockLevel, a.Contexts.Lease = c.cached()
+	a.OplockLevel, a.Contexts.Lease = o.cached()
+	o.durable.answer(&a.Contexts)
 	c.r.after = append(c.r.after, func() { close(o.announced) })
 	return a, nil
 }

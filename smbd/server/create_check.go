@@ -41,8 +41,8 @@ func (c *creation) check() (err error) {
 		// A lease is asked for and none is described: as if none was asked for.
 		q.RequestedOplockLevel = smb2.OplockNone
 	}
-	// Nothing is kept for reconnects, and there are no previous versions.
-	if x := &q.Contexts; x.DurableReconnect != nil || x.DurableReconnectV2 != nil || x.TimeWarp != nil && *x.TimeWarp != 0 {
+	// There are no previous versions.
+	if x := &q.Contexts; x.TimeWarp != nil && *x.TimeWarp != 0 {
 		return ntstatus.ObjectNameNotFound
 	}
 	c.access = q.DesiredAccess.Mapped()
@@ -105,7 +105,11 @@ func counterAccess(a smb2.AccessMask) (l lock.Access) {
 		}
 	}
 	// [MS-FSA] 2.1.4.12: these three alone break nothing.
-	if a&^(smb2.FileReadAttributes|smb2.FileWriteAttributes|smb2.Synchronize) != 0 && l == 0 {
+	switch rest := a &^ (smb2.FileReadAttributes | smb2.FileWriteAttributes | smb2.Synchronize); {
+	case l != 0 || rest == 0:
+	case rest == smb2.ReadControl:
+		l = lock.Inspect
+	default:
 		l = lock.Other
 	}
 	return l

@@ -78,20 +78,22 @@ func (c *creation) parentKey() lock.GUID {
 	return lock.GUID{}
 }
 
-// cached is what the response says of the client's rights to cache.
-func (c *creation) cached() (smb2.OplockLevel, *smb2.Lease) {
-	o, asked := c.o, c.q.Contexts.Lease
+// cached is what the response says of the client's rights to cache. A lease answers in the version that it was first asked for in.
+func (o *open) cached() (smb2.OplockLevel, *smb2.Lease) {
 	switch o.kind {
 	case lock.Oplock:
 		return oplockLevel(o.granted), nil
 	case lock.LeaseV1, lock.LeaseV2:
-		l := &smb2.Lease{V2: asked.V2, Key: asked.Key, State: smb2.LeaseState(o.granted), Epoch: o.epoch}
+		l := &smb2.Lease{V2: o.kind == lock.LeaseV2, Key: smb2.LeaseKey(o.leaseKey), State: smb2.LeaseState(o.granted)}
 		if o.breaking {
 			l.Flags |= smb2.LeaseFlagBreakInProgress
 		}
-		if !o.parentKey.IsZero() {
-			l.Flags |= smb2.LeaseFlagParentKeySet
-			l.Parent = asked.Parent
+		if l.V2 {
+			l.Epoch = o.epoch
+			if !o.parentKey.IsZero() {
+				l.Flags |= smb2.LeaseFlagParentKeySet
+				l.Parent = smb2.LeaseKey(o.parentKey)
+			}
 		}
 		return smb2.OplockLease, l
 	}

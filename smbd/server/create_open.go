@@ -257,8 +257,12 @@ func (c *creation) maximal() smb2.AccessMask {
 // changeDir announces that a name in a directory comes, goes or changes, which breaks the leases on the directory but the one with the
 // parent key that the client gave. done ends it.
 func (s *session) changeDir(ctx context.Context, r *request, dir lock.Key, parent lock.GUID) (done func(changed bool), err error) {
+	return s.askDir(ctx, r, lock.OpChangeDir, dir, parent)
+}
+
+func (s *session) askDir(ctx context.Context, r *request, op lock.Op, dir lock.Key, parent lock.GUID) (done func(changed bool), err error) {
 	owner := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.client()}, Session: s.id}
-	res, done, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: dir, Owner: owner, ParentKey: parent, Op: lock.OpChangeDir}, s.s.hold, r.pend)
+	res, done, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: dir, Owner: owner, ParentKey: parent, Op: op}, s.s.hold, r.pend)
 	if err != nil {
 		return done, err
 	}

@@ -55,6 +55,10 @@ func (c *counter) Open(_ context.Context, r lock.OpenRequest) (lock.OpenResult, 
 	return lock.OpenResult{Outcome: lock.Granted, Rights: r.Rights, Epoch: r.Epoch + 1}, nil
 }
 
+func (c *counter) Reconnect(context.Context, lock.ReconnectRequest) (lock.ReconnectResult, error) {
+	return lock.ReconnectResult{Outcome: lock.Stale}, nil
+}
+
 func (c *counter) Close(_ context.Context, r lock.CloseRequest) (lock.CloseResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

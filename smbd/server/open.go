@@ -33,6 +33,7 @@ type open struct {
 	parentKey lock.GUID
 	stream    *stream // nil for the file itself
 	hold      uint64  // the open at the counter that holds the stream's file
+	durable   durable
 
 	holdsWriteTime  atomic.Bool // what it does leaves the time as it is, [MS-FSA] UserSetModificationTime
 	holdsChangeTime atomic.Bool // likewise, UserSetChangeTime
@@ -51,6 +52,7 @@ type open struct {
 	watch    *watch   // CHANGE_NOTIFY's
 	dirKey   lock.Key // of parent; zero until somebody asks
 	deleting bool     // we marked it delete pending
+	touched  bool     // its data or size were changed under it
 
 	granted  lock.Rights // by CREATE, with the two below
 	epoch    uint16
@@ -94,7 +96,12 @@ func stopped(c smb2.Command) error {
 }
 
 // close ends the open: first whoever waits on it, then at the counter, and last the name, if it is to go. [MS-SMB2] 3.3.4.17, 3.3.5.10.
-func (o *open) close(ctx context.Context) {
+func (o *open) close(ctx context.Context) { o.end(ctx, false) }
+
+// part is close, but a durable open waits for its client. [MS-SMB2] 3.3.7.1.
+func (o *open) part(ctx context.Context) { o.end(ctx, o.durable.granted()) }
+
+func (o *open) end(ctx context.Context, keep bool) {
 	o.mu.Lock()
 	again := o.closed
 	o.closed = true
@@ -117,17 +124,25 @@ func (o *open) close(ctx context.Context) {
 		return
 	}
 	s.s.metrics.opens.Dec()
-	s.s.opens.remove(o)
 	if o.directory && o.options&smb2.FileDeleteOnClose != 0 {
 		s.s.watches.deleted(o.key)
 	}
 	s.s.watches.remove(o)
+	if keep && s.s.opens.park(ctx, o) {
+		return
+	}
+	s.s.opens.remove(o)
 	o.release(ctx)
 }
 
 // release gives the open back to the counter and removes the name where the counter says so.
 func (o *open) release(ctx context.Context) {
 	o.leave(ctx)
+	o.shut()
+}
+
+// shut gives the open's descriptors back.
+func (o *open) shut() {
 	o.scan.close()
 	o.file.Close()
 	if o.parent != nil {
@@ -165,14 +180,26 @@ func (r *request) open(id smb2.FileID) (*open, error) {
 
 // opens finds opens by their number at the counter.
 type opens struct {
-	mu sync.Mutex // guards by
-	by map[uint64]*open
+	mu     sync.Mutex // guards the fields below
+	by     map[uint64]*open
+	parked map[uint64]*open // durable ones whose clients are away; by does not have them
 }
 
 func (t *opens) add(o *open) {
 	t.mu.Lock()
 	t.by[o.number] = o
 	t.mu.Unlock()
+}
+
+// addNew adds o unless there is one of its number.
+func (t *opens) addNew(o *open) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.by[o.number] != nil {
+		return false
+	}
+	t.by[o.number] = o
+	return true
 }
 
 func (t *opens) remove(o *open) {

@@ -84,7 +84,11 @@ func (o *open) sync(how func(fd int) error) error {
 func (o *open) leave(ctx context.Context) {
 	locks, log := o.session.s.locks, o.session.s.log
 	give := func(number uint64, remove func(context.Context) error) {
-		res, err := locks.Close(ctx, lock.CloseRequest{Open: number})
+		q := lock.CloseRequest{Open: number}
+		if number == o.number {
+			q.Dir, q.ParentKey = o.changedIn()
+		}
+		res, err := locks.Close(ctx, q)
 		if err != nil {
 			log.Warn("close not told to the gateway", "path", o.path, "err", err)
 		} else if res.Delete {

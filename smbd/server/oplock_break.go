@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"dittofs/gateway/lock"
@@ -27,6 +29,9 @@ func (s *Server) broken(b lock.Break) {
 		return
 	}
 	routes := o.session.routes(o.conn)
+	if b.Kind != lock.Oplock {
+		routes = s.leaseRoutes(b.Client, routes)
+	}
 	if len(routes) == 0 {
 		s.log.Debug("break of an open whose client is away", "file", b.Key)
 		return
@@ -47,6 +52,45 @@ func (s *Server) broken(b lock.Break) {
 	})
 }
 
+// leaseRoutes are the connections that lead to a lease's client, whichever of them its opens were made on: the oldest first, as the client
+// expects from Windows. [MS-SMB2] 3.3.4.7.
+func (s *Server) leaseRoutes(client lock.GUID, opens []*conn) []*conn {
+	s.mu.Lock()
+	all := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	l := slices.DeleteFunc(all, func(c *conn) bool { return slices.Contains(opens, c) || !c.stands() || c.client != client })
+	l = append(l, opens...)
+	slices.SortFunc(l, func(a, b *conn) int { return cmp.Compare(a.number, b.number) })
+	return l
+}
+
+// stands reports whether somebody is logged on.
+func (c *conn) stands() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.sessions {
+		if h.valid {
+			return true
+		}
+	}
+	return false
+}
+
+// sealing is a session of the connection whose key can encrypt.
+func (c *conn) sealing() *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, h := range c.sessions {
+		if h.valid && h.s.cipher != nil {
+			return h.s
+		}
+	}
+	return nil
+}
+
 func (o *open) sendBreak(c *conn, b lock.Break) error {
 	h := smb2.Header{Command: smb2.OplockBreak, Flags: smb2.FlagServerToRedir, MessageID: smb2.BreakMessageID}
 	msg := h.Append(make([]byte, 0, smb2.HeaderSize+44))
@@ -65,7 +109,12 @@ func (o *open) sendBreak(c *conn, b lock.Break) error {
 	// It is not signed, and encrypted where the session is.
 	var by *session
 	if o.session.encrypt || o.tree.share.encrypt {
-		by = o.session
+		if by = o.session; !slices.Contains(o.session.routes(c), c) {
+			by = c.sealing()
+		}
+		if by == nil {
+			return ntstatus.AccessDenied // not in the clear
+		}
 	}
 	return c.write(copied(msg), by)
 }

@@ -118,12 +118,12 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	if err != nil {
 		return err
 	}
-	changed, err := s.changeDir(ctx, r, fromDir, o.parentKey)
+	changed, err := s.askDir(ctx, r, lock.OpMoveName, fromDir, o.parentKey)
 	if err != nil {
 		return err
 	}
 	if toDir != fromDir {
-		other, err := s.changeDir(ctx, r, toDir, lock.GUID{})
+		other, err := s.askDir(ctx, r, lock.OpMoveName, toDir, lock.GUID{})
 		if err != nil {
 			changed(false)
 			return err

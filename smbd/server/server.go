@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,7 @@ type Server struct {
 	streams  streams
 	watches  watches
 	listings listings
+	connN    atomic.Uint64
 
 	mu       sync.Mutex // guards the fields below
 	conns    map[*conn]struct{}
@@ -59,7 +61,7 @@ func New(cfg Config) *Server {
 		hold:     cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
 		shares:   map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
 		visitors: newVisitors(cfg.Settings.SMB.Connections, cfg.Settings.SMB.ConnectionsPerAddress),
-		opens:    opens{by: map[uint64]*open{}}, watches: newWatches(), listings: listings{by: map[lock.Key]*listing{}}, streams: streams{by: map[lock.Key][]*stream{}},
+		opens:    opens{by: map[uint64]*open{}, parked: map[uint64]*open{}}, watches: newWatches(), listings: listings{by: map[lock.Key]*listing{}}, streams: streams{by: map[lock.Key][]*stream{}},
 		conns: map[*conn]struct{}{}, sessions: map[uint64]*session{},
 	}
 	if s.name == "" {
@@ -88,6 +90,8 @@ func (s *Server) Event(e lock.Event) {
 	case e.Change != nil:
 		s.listings.changed(*e.Change)
 		s.watches.changed(*e.Change)
+	case e.Gone != nil && !e.Gone.Range:
+		s.opens.drop(e.Gone.Open)
 	case e.Answer != nil && e.Answer.Outcome == lock.Granted:
 		s.log.Debug("an answer that nobody waits for", "ticket", e.Answer.Ticket)
 	}
@@ -147,7 +151,7 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	address := nc.RemoteAddr().String()
 	from, _ := netip.ParseAddrPort(address)
 	return &conn{
-		s: s, nc: nc, address: address, from: from.Addr().Unmap().WithZone(""), log: s.log.With("address", address), credits: newCredits(), flight: newFlight(),
+		s: s, nc: nc, address: address, number: s.connN.Add(1), from: from.Addr().Unmap().WithZone(""), log: s.log.With("address", address), credits: newCredits(), flight: newFlight(),
 		sessions: map[uint64]*channel{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
 	}
 }

@@ -154,7 +154,7 @@ func (s *session) end(ctx context.Context) {
 	}
 	s.s.forget(s)
 	for _, o := range opens {
-		o.close(ctx)
+		o.part(ctx)
 	}
 	if s.valid.Load() {
 		s.report(ctx, true)
@@ -208,7 +208,7 @@ func (s *session) add(o *open) error {
 		return ntstatus.TooManyOpenedFiles
 	}
 	for o.id.Volatile == 0 || o.id.Volatile == ^uint64(0) || s.opens[o.id.Volatile] != nil {
-		o.id = smb2.FileID{Persistent: random(), Volatile: random()}
+		o.id = smb2.FileID{Persistent: o.number, Volatile: random()}
 	}
 	s.opens[o.id.Volatile] = o
 	return nil

@@ -184,6 +184,12 @@ func setAllocation(ctx context.Context, r *request, o *open, alloc uint64) error
 	if alloc == 0 || o.stream != nil {
 		return nil
 	}
+	// It counts as writing, of no bytes.
+	done, err := o.admit(ctx, r, lock.OpWrite, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer done(false)
 	return reserve(o.file, int64(alloc))
 }
 

@@ -61,6 +61,18 @@ func lockRefused(o lock.Outcome) error {
 	return refused(o)
 }
 
+func reconnectRefused(o lock.Outcome) error {
+	switch o {
+	case lock.Denied:
+		return ntstatus.AccessDenied
+	case lock.Invalid: // the lease is another file's
+		return ntstatus.InvalidParameter
+	case lock.Limit, lock.Failed:
+		return refused(o)
+	}
+	return ntstatus.ObjectNameNotFound
+}
+
 func ackRefused(o lock.Outcome) error {
 	switch o {
 	case lock.Late:

@@ -74,6 +74,7 @@ func (o *open) wrote(ctx context.Context) {
 		return
 	}
 	o.mu.Lock()
+	o.touched = true
 	c := lock.Change{Key: o.key, Dir: o.inDirectory(), Name: o.name, Action: lock.Modified, Filter: uint32(smb2.NotifyChangeLastWrite | smb2.NotifyChangeSize)}
 	path := o.path
 	o.mu.Unlock()
