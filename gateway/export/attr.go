@@ -2,6 +2,7 @@ package export
 
 import (
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,7 +62,14 @@ func StatAt(dir int, name string) (Attr, error) {
 
 func statx(fd int, name string, flags int) (Attr, error) {
 	var s unix.Statx_t
-	if err := unix.Statx(fd, name, flags|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &s); err != nil {
+	const mask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+	flags |= unix.AT_NO_AUTOMOUNT
+	if name == "" { // the name of an open file costs no memory
+		_, _, e := unix.Syscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&emptyPath)), uintptr(flags), mask, uintptr(unsafe.Pointer(&s)), 0)
+		if e != 0 {
+			return Attr{}, e
+		}
+	} else if err := unix.Statx(fd, name, flags, mask, &s); err != nil {
 		return Attr{}, err
 	}
 	at := func(t unix.StatxTimestamp) Time { return Time{t.Sec, t.Nsec} }

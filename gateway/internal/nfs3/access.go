@@ -50,21 +50,21 @@ func (r *AccessRes) XDR(x *xdr.Stream) {
 
 func (r *AccessRes) status() Status { return r.Status }
 
-func (s *Server) access(ctx context.Context, c *oncrpc.Call, a *AccessArgs) *AccessRes {
+func (s *Server) access(ctx context.Context, c *oncrpc.Call, a *AccessArgs) AccessRes {
 	p, err := s.resolve(ctx, c, a.Object)
 	if err != nil {
-		return &AccessRes{Status: statusOf(err)}
+		return AccessRes{Status: statusOf(err)}
 	}
 	defer p.Release()
 	st, err := p.Stat()
 	if err != nil {
-		return &AccessRes{Status: statusOf(err)}
+		return AccessRes{Status: statusOf(err)}
 	}
 	mask, err := p.Allowed(p.cred, &st)
 	if err != nil {
-		return &AccessRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
+		return AccessRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 	}
-	return &AccessRes{Attr: postOp(&st, p.Key), Access: a.Access & accessOf(mask, st.IsDir(), p.terms.ReadOnly)}
+	return AccessRes{Attr: postOp(&st, p.Key), Access: a.Access & accessOf(mask, st.IsDir(), p.terms.ReadOnly)}
 }
 
 // accessOf is what the kernel's bits are to NFS. DELETE is a directory's: whether a file goes is a question of the directory it is in.

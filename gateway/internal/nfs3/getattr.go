@@ -30,15 +30,15 @@ func (r *GetAttrRes) XDR(x *xdr.Stream) {
 
 func (r *GetAttrRes) status() Status { return r.Status }
 
-func (s *Server) getattr(ctx context.Context, c *oncrpc.Call, a *GetAttrArgs) *GetAttrRes {
+func (s *Server) getattr(ctx context.Context, c *oncrpc.Call, a *GetAttrArgs) GetAttrRes {
 	p, err := s.resolve(ctx, c, a.Object)
 	if err != nil {
-		return &GetAttrRes{Status: statusOf(err)}
+		return GetAttrRes{Status: statusOf(err)}
 	}
 	defer p.Release()
 	st, err := p.Stat()
 	if err != nil {
-		return &GetAttrRes{Status: statusOf(err)}
+		return GetAttrRes{Status: statusOf(err)}
 	}
-	return &GetAttrRes{Attr: attrOf(&st, p.Key.FSID)}
+	return GetAttrRes{Attr: attrOf(&st, p.Key.FSID)}
 }

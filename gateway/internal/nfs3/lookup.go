@@ -36,10 +36,10 @@ func (r *LookupRes) XDR(x *xdr.Stream) {
 
 func (r *LookupRes) status() Status { return r.Status }
 
-func (s *Server) lookup(ctx context.Context, c *oncrpc.Call, a *LookupArgs) *LookupRes {
+func (s *Server) lookup(ctx context.Context, c *oncrpc.Call, a *LookupArgs) LookupRes {
 	p, err := s.resolve(ctx, c, a.What.Dir)
 	if err != nil {
-		return &LookupRes{Status: statusOf(err)}
+		return LookupRes{Status: statusOf(err)}
 	}
 	defer p.Release()
 	look := p.Lookup
@@ -48,14 +48,14 @@ func (s *Server) lookup(ctx context.Context, c *oncrpc.Call, a *LookupArgs) *Loo
 	}
 	f, err := look(p.cred, a.What.Name)
 	if c.Quick && err == unix.EAGAIN {
-		return &LookupRes{Status: errLater}
+		return LookupRes{Status: errLater}
 	}
 	if err != nil {
-		return &LookupRes{Status: statusOf(err), Dir: postOpOf(p.File)}
+		return LookupRes{Status: statusOf(err), Dir: postOpOf(p.File)}
 	}
 	defer f.Release()
 	if s.going(f.Key) {
-		return &LookupRes{Status: ErrNoEnt, Dir: postOpOf(p.File)}
+		return LookupRes{Status: ErrNoEnt, Dir: postOpOf(p.File)}
 	}
-	return &LookupRes{Object: f.FH(), Attr: postOpOf(f), Dir: postOpOf(p.File)}
+	return LookupRes{Object: f.FH(), Attr: postOpOf(f), Dir: postOpOf(p.File)}
 }

@@ -2,6 +2,7 @@ package nfs3
 
 import (
 	"context"
+	"sync"
 
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/xdr"
@@ -13,13 +14,13 @@ func Program(s *Server) *oncrpc.Program {
 	return &oncrpc.Program{Name: "nfs3", Number: 100003, Version: 3, Procs: []oncrpc.Proc{
 		0: oncrpc.Handle("NULL", func(context.Context, *oncrpc.Call, *xdr.Void) (*xdr.Void, error) { return &xdr.Void{}, nil }),
 
-		1:  proc(s, "GETATTR", quick, s.getattr),
+		1:  hot(s, "GETATTR", quick, s.getattr),
 		2:  proc(s, "SETATTR", once, s.setattr),
-		3:  proc(s, "LOOKUP", quick, s.lookup),
-		4:  proc(s, "ACCESS", quick, s.access),
+		3:  hot(s, "LOOKUP", quick, s.lookup),
+		4:  hot(s, "ACCESS", quick, s.access),
 		5:  proc(s, "READLINK", often, s.readlink),
-		6:  proc(s, "READ", quick, s.read),
-		7:  proc(s, "WRITE", once, s.write),
+		6:  hot(s, "READ", quick, s.read),
+		7:  hot(s, "WRITE", once, s.write),
 		8:  proc(s, "CREATE", once, s.create),
 		9:  proc(s, "MKDIR", once, s.mkdir),
 		10: proc(s, "SYMLINK", once, s.symlink),
@@ -50,6 +51,40 @@ const (
 type result interface {
 	xdr.Value
 	status() Status
+}
+
+// hot is proc for what is called most: f fills a result that is used again, as are the arguments, so that a call costs no memory.
+func hot[A, R any, PA interface {
+	*A
+	xdr.Value
+}, PR interface {
+	*R
+	result
+}](s *Server, name string, r repeat, f func(context.Context, *oncrpc.Call, *A) R) oncrpc.Proc {
+	type pair struct {
+		args A
+		res  R
+	}
+	count := s.metrics.counter(name)
+	pairs := sync.Pool{New: func() any { return new(pair) }}
+	return oncrpc.Proc{Name: name, Once: r == once, Quick: r == quick, Call: func(ctx context.Context, c *oncrpc.Call, args, out *xdr.Stream) error {
+		p := pairs.Get().(*pair)
+		defer func() {
+			*p = pair{}
+			pairs.Put(p)
+		}()
+		PA(&p.args).XDR(args)
+		if args.End() != nil {
+			return oncrpc.ErrGarbage
+		}
+		p.res = f(ctx, c, &p.args)
+		if PR(&p.res).status() == errLater {
+			return oncrpc.ErrLater
+		}
+		count(PR(&p.res).status())
+		PR(&p.res).XDR(out)
+		return out.Err()
+	}}
 }
 
 // proc makes a procedure of a handler and counts its answers by status.

@@ -71,57 +71,57 @@ func maxIO(c *oncrpc.Call) uint32 {
 // quickRead is what READ copies in turn, where it is in memory.
 const quickRead = 64 << 10
 
-func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) *ReadRes {
+func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) ReadRes {
 	if c.Quick && a.Count > quickRead {
-		return &ReadRes{Status: errLater}
+		return ReadRes{Status: errLater}
 	}
 	p, err := s.resolve(ctx, c, a.File)
 	if err != nil {
-		return &ReadRes{Status: statusOf(err)}
+		return ReadRes{Status: statusOf(err)}
 	}
 	defer p.Release()
 	st, err := p.Stat()
 	if err != nil {
-		return &ReadRes{Status: statusOf(err)}
+		return ReadRes{Status: statusOf(err)}
 	}
 	// Who may execute a file may read it, because the client's kernel must. RFC 1813 §4.4.
 	if err := p.mayIO(&st, unix.R_OK, unix.X_OK); err != nil {
-		return &ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
+		return ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 	}
 	count := min(a.Count, maxIO(c))
 	if a.Offset > math.MaxInt64-MaxIO {
-		return &ReadRes{Status: ErrInval, Attr: postOp(&st, p.Key)}
+		return ReadRes{Status: ErrInval, Attr: postOp(&st, p.Key)}
 	}
 	if count == 0 {
 		return s.readAdmitted(c, p, a.Offset, 0) // there is nothing to admit; to the counter, length 0 is to the end of file
 	}
 	done, err := s.admit(ctx, c, p, p.File, lock.OpRead, a.Offset, uint64(count))
 	if err != nil {
-		return &ReadRes{Status: statusOf(err), Attr: postOpOf(p.File)}
+		return ReadRes{Status: statusOf(err), Attr: postOpOf(p.File)}
 	}
 	defer done(false)
 	return s.readAdmitted(c, p, a.Offset, count)
 }
 
-func (s *Server) readAdmitted(c *oncrpc.Call, p place, offset uint64, count uint32) *ReadRes {
+func (s *Server) readAdmitted(c *oncrpc.Call, p place, offset uint64, count uint32) ReadRes {
 	// The size may have been settled only while caching rights were given back.
 	st, err := p.Stat()
 	if err != nil {
-		return &ReadRes{Status: statusOf(err)}
+		return ReadRes{Status: statusOf(err)}
 	}
-	var b *[]byte
+	var b *loan
 	n := 0
 	if left := st.Size - min(offset, st.Size); left > 0 && count > 0 {
 		b = buffer(int(min(uint64(count), left)))
-		if n, err = readAt(p.File, *b, offset, c.Quick); err != nil {
-			putBuffer(b)
-			return &ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
+		if n, err = readAt(p.File, b.data, offset, c.Quick); err != nil {
+			b.release()
+			return ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 		}
-		c.Tail = (*b)[:n]
-		c.Release = func() { putBuffer(b) }
+		c.Tail = b.data[:n]
+		c.Release = b.release
 	}
 	s.metrics.read.Add(float64(n))
-	return &ReadRes{Attr: postOp(&st, p.Key), Count: uint32(n), EOF: offset+uint64(n) >= st.Size, Data: c.Tail, tail: true}
+	return ReadRes{Attr: postOp(&st, p.Key), Count: uint32(n), EOF: offset+uint64(n) >= st.Size, Data: c.Tail, tail: true}
 }
 
 // readAt reads until b is full or the file ends. cached: it is errLater where a disk would have to be asked.
@@ -152,34 +152,31 @@ func readAt(f *export.File, b []byte, offset uint64, cached bool) (n int, err er
 	return n, nil
 }
 
-// Buffers for READ, in three sizes.
-var buffers = [...]struct {
+// loan is a buffer for READ.
+type loan struct {
+	data    []byte
+	release func() // gives it back
+}
+
+// loans are of three sizes.
+var loans = [...]struct {
 	size int
 	pool sync.Pool
 }{{size: 16 << 10}, {size: 128 << 10}, {size: MaxIO}}
 
-func buffer(n int) *[]byte {
-	for i := range buffers {
-		c := &buffers[i]
+func buffer(n int) *loan {
+	for i := range loans {
+		c := &loans[i]
 		if n > c.size {
 			continue
 		}
-		b, ok := c.pool.Get().(*[]byte)
+		l, ok := c.pool.Get().(*loan)
 		if !ok {
-			s := make([]byte, c.size)
-			b = &s
+			l = &loan{data: make([]byte, c.size)}
+			l.release = func() { c.pool.Put(l) }
 		}
-		*b = (*b)[:n]
-		return b
+		l.data = l.data[:n]
+		return l
 	}
-	s := make([]byte, n)
-	return &s
-}
-
-func putBuffer(b *[]byte) {
-	for i := range buffers {
-		if cap(*b) == buffers[i].size {
-			buffers[i].pool.Put(b)
-		}
-	}
+	return &loan{data: make([]byte, n), release: func() {}}
 }

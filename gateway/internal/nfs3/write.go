@@ -63,14 +63,14 @@ func (r *WriteRes) XDR(x *xdr.Stream) {
 
 func (r *WriteRes) status() Status { return r.Status }
 
-func (s *Server) write(ctx context.Context, c *oncrpc.Call, a *WriteArgs) *WriteRes {
+func (s *Server) write(ctx context.Context, c *oncrpc.Call, a *WriteArgs) WriteRes {
 	p, err := s.forChange(ctx, c, a.File)
 	if err != nil {
-		return &WriteRes{Status: statusOf(err)}
+		return WriteRes{Status: statusOf(err)}
 	}
 	defer p.Release()
-	res := &WriteRes{Verifier: *s.verifier.Load()}
-	if err := s.writeAt(ctx, c, p, a, res); err != nil {
+	res := WriteRes{Verifier: *s.verifier.Load()}
+	if err := s.writeAt(ctx, c, p, a, &res); err != nil {
 		res.Status = statusOf(err)
 		if !res.Wcc.After.Follow {
 			res.Wcc.After = postOpOf(p.File)

@@ -137,7 +137,8 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest, hold time.Durat
 		s.forget(t)
 	}
 	if err == nil && res.Outcome == lock.Granted {
-		done = func(changed bool) { s.Done(context.WithoutCancel(ctx), r.ID, changed) }
+		id := r.ID // not r, which would then live as long
+		done = func(changed bool) { s.Done(context.WithoutCancel(ctx), id, changed) }
 	}
 	return res, done, err
 }
