@@ -27,6 +27,11 @@
 // exported directory are not served and are hidden while it is mounted; each has a line in the log at start. An exported directory may
 // not lie inside another.
 //
+// When fusefs is killed, names and open descriptors fail with ENOTCONN until the next fusefs has mounted the directory again; descriptors
+// and maps that pass through go on to read and write. The next fusefs finds their programs in proc(5) and keeps their opens against
+// other clients until they are closed. Where another client was granted something meanwhile that does not go with such an open, or the
+// file has lost its name, a line in the log says so.
+//
 // At the end fusefs unmounts; where files are still open, the mount goes when they are closed or the process ends. A mount that a killed
 // fusefs left behind is removed at the next start.
 //
@@ -46,9 +51,9 @@
 // # SECURITY
 //
 // Runs as root with CAP_SYS_ADMIN (mount, passthrough), CAP_DAC_READ_SEARCH (files by handle), CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_CHOWN,
-// CAP_FSETID, CAP_MKNOD, CAP_SETUID and CAP_SETGID. It trusts the gateway; it does not trust local programs: the kernel checks their
-// permissions by mode and ACL, files belong to their makers, and writes take set-user-ID bits away as they do on any file system. Only
-// root may connect to its hatch.
+// CAP_FSETID, CAP_MKNOD, CAP_SETUID, CAP_SETGID and CAP_SYS_PTRACE (who has files of a killed mount open). It trusts the gateway; it does
+// not trust local programs: the kernel checks their permissions by mode and ACL, files belong to their makers, and writes take
+// set-user-ID bits away as they do on any file system. Only root may connect to its hatch.
 //
 // # STANDARDS
 //

@@ -42,16 +42,17 @@ type ground struct {
 	clone int      // from open_tree(2); closing it dissolves the clone
 	root  *os.File // the clone's root
 	flags int64
+	dead  []mount // killed mounts that were here
 }
 
 // prepare takes a clone of the directory at path, after removing dead mounts of ours from it. A mount may look alive for settle after
 // its daemon was killed.
 func prepare(ctx context.Context, path string, settle time.Duration) (*ground, error) {
-	real, err := clear(ctx, path, settle)
+	real, dead, err := clear(ctx, path, settle)
 	if err != nil {
 		return nil, err
 	}
-	g := &ground{path: real, clone: -1}
+	g := &ground{path: real, clone: -1, dead: dead}
 	if g.clone, err = unix.OpenTree(unix.AT_FDCWD, real, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("%s: open_tree: %w", path, err)
 	}
@@ -81,7 +82,7 @@ func (g *ground) close() {
 }
 
 // clear removes what a killed fusefs left over path, however often it was killed, and returns path without symbolic links.
-func clear(ctx context.Context, path string, settle time.Duration) (real string, err error) {
+func clear(ctx context.Context, path string, settle time.Duration) (real string, dead []mount, err error) {
 	deadline := time.Now().Add(settle)
 	for {
 		real, err = filepath.EvalSymlinks(path)
@@ -91,28 +92,29 @@ func clear(ctx context.Context, path string, settle time.Duration) (real string,
 			}
 		}
 		if err != nil {
-			return "", plain(path, err)
+			return "", nil, plain(path, err)
 		}
 		mounts, err := readMounts()
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		top := mounts.at(real)
 		if top == nil || top.fsType != fsType {
-			return real, isDirectory(path, real)
+			return real, dead, isDirectory(path, real)
 		}
 		var st unix.Statfs_t
 		switch err := unix.Statfs(real, &st); {
 		case err == unix.ENOTCONN || err == unix.ECONNABORTED:
 			if err := unix.Unmount(real, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-				return "", fmt.Errorf("%s: a dead mount cannot be removed: %w", path, err)
+				return "", nil, fmt.Errorf("%s: a dead mount cannot be removed: %w", path, err)
 			}
+			dead = append(dead, *top)
 		case time.Now().After(deadline):
-			return "", fmt.Errorf("%s: another dittofs-fusefs has mounted it (%s)", path, top.source)
+			return "", nil, fmt.Errorf("%s: another dittofs-fusefs has mounted it (%s)", path, top.source)
 		default: // its process may just be ending
 			select {
 			case <-ctx.Done():
-				return "", ctx.Err()
+				return "", nil, ctx.Err()
 			case <-time.After(20 * time.Millisecond):
 			}
 		}
@@ -149,7 +151,7 @@ func unmount(path string) error {
 
 // mount is a line of /proc/self/mountinfo, proc(5).
 type mount struct {
-	point, fsType, source string
+	id, dev, point, fsType, source string
 }
 
 type mounts []mount
@@ -171,14 +173,14 @@ func readMounts() (mounts, error) {
 	return m, s.Err()
 }
 
-// parseMount takes a line apart: 5 fields to the mount point, options, optional fields, " - ", type, source, options.
+// parseMount takes a line apart: the mount's number, its parent's, device, root, mount point, options, optional fields, " - ", type, source, options.
 func parseMount(line string) (mount, bool) {
 	before, after, ok := strings.Cut(line, " - ")
 	f, g := strings.Fields(before), strings.Fields(after)
 	if !ok || len(f) < 6 || len(g) < 2 {
 		return mount{}, false
 	}
-	return mount{point: unescape(f[4]), fsType: g[0], source: unescape(g[1])}, true
+	return mount{id: f[0], dev: f[2], point: unescape(f[4]), fsType: g[0], source: unescape(g[1])}, true
 }
 
 // unescape undoes the kernel's \040 for a space.

@@ -202,9 +202,9 @@ func TestCloneTravels(t *testing.T) {
 
 func TestParseMount(t *testing.T) {
 	for line, want := range map[string]mount{
-		`36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:                {"/mnt2", "ext3", "/dev/root"},
-		`36 35 0:40 / /srv/a\040b\134c rw - fuse.dittofs dittofs:a\040b rw`:                             {`/srv/a b\c`, fsType, "dittofs:a b"},
-		`36 35 0:40 / /x rw shared:1 master:2 propagate_from:3 - fuse.dittofs dittofs:x rw,user_id=0,y`: {"/x", fsType, "dittofs:x"},
+		`36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`:                {"36", "98:0", "/mnt2", "ext3", "/dev/root"},
+		`36 35 0:40 / /srv/a\040b\134c rw - fuse.dittofs dittofs:a\040b rw`:                             {"36", "0:40", `/srv/a b\c`, fsType, "dittofs:a b"},
+		`36 35 0:40 / /x rw shared:1 master:2 propagate_from:3 - fuse.dittofs dittofs:x rw,user_id=0,y`: {"36", "0:40", "/x", fsType, "dittofs:x"},
 	} {
 		if got, ok := parseMount(line); !ok || got != want {
 			t.Errorf("%s: %+v, want %+v", line, got, want)

@@ -174,6 +174,7 @@ func (d *door) mount(ctx context.Context, client *ipc.Client, i int) error {
 	d.mu.Lock()
 	d.trees = append(d.trees, t)
 	d.mu.Unlock()
+	t.keepOrphans(g.dead)
 	d.env.Log.Info("mounted", "export", e.Name, "path", g.path, "passthrough", !t.plain.Load())
 	return nil
 }

@@ -1,0 +1,118 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stuck are the processes that are in uninterruptible sleep now, by number.
+func stuck() map[string]bool {
+	in := map[string]bool{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/task/*/stat")
+	for _, path := range stats {
+		b, _ := os.ReadFile(path)
+		if _, after, ok := strings.Cut(string(b), ") "); ok && strings.HasPrefix(after, "D") {
+			in[path] = true
+		}
+	}
+	return in
+}
+
+// kill -9 of fusefs while local programs work: the path is served again within two seconds, nobody is stuck, and the programs go on.
+func TestFusefsKilledUnderLoad(t *testing.T) {
+	dir := tree(t)
+	g := up(t, dir)
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	var done atomic.Int64
+	for i := range 4 {
+		load.Go(func() {
+			path := filepath.Join(dir, fmt.Sprint("load", i))
+			for ctx.Err() == nil {
+				if os.WriteFile(path, []byte("some data"), 0o644) == nil && os.Remove(path) == nil {
+					done.Add(1)
+				}
+			}
+		})
+	}
+	defer load.Wait()
+	defer stop()
+	for range 5 {
+		for before := done.Load(); done.Load() < before+20; {
+			time.Sleep(time.Millisecond)
+		}
+		old := g.pid("fusefs")
+		began := time.Now()
+		syscall.Kill(old, syscall.SIGKILL)
+		suspects := stuck()
+		back := func() bool {
+			return g.pid("fusefs") != old && os.WriteFile(filepath.Join(dir, "probe"), nil, 0o644) == nil
+		}
+		for !back() {
+			if time.Since(began) > 20*time.Second {
+				t.Fatal("the path is not served again")
+			}
+			time.Sleep(5 * time.Millisecond)
+			now := stuck()
+			for p := range suspects {
+				if !now[p] {
+					delete(suspects, p)
+				}
+			}
+		}
+		t.Logf("the path was served again after %v", time.Since(began).Round(time.Millisecond))
+		if len(suspects) > 0 && time.Since(began) > 5*time.Second {
+			t.Errorf("in uninterruptible sleep since the kill: %v", suspects)
+		}
+	}
+}
+
+// What a program has open goes on past its fusefs where the kernel passes through, and so does its open at the counter.
+func TestOpensOutliveFusefs(t *testing.T) {
+	dir := tree(t)
+	write(t, filepath.Join(dir, "f"), "0123456789")
+	g := up(t, dir)
+	l := local(t)
+	fd := l.do("open", args{"name": filepath.Join(dir, "f"), "flags": os.O_RDWR}).FD
+	old := g.pid("fusefs")
+	syscall.Kill(old, syscall.SIGKILL)
+	for deadline := time.Now().Add(20 * time.Second); g.pid("fusefs") == old || !g.serving(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("fusefs did not come back")
+		}
+	}
+	if a := l.do("write", args{"fd": fd, "offset": 0, "data": "late"}); a.Errno != "" {
+		t.Logf("the kernel does not pass through: %s", a.Errno)
+		return
+	}
+	const readAccess, shareRead = 0x120089, 1
+	s := g.smb(t)
+	open := func() string {
+		a := s.do("open", args{"name": "f", "access": readAccess, "share": shareRead, "disposition": 1})
+		return a.Status
+	}
+	if st := open(); st != sharingViolation {
+		t.Errorf("SMB open that denies writing, against a program that writes past its fusefs: %s", st)
+	}
+	if o := s.do("open", args{"name": "f", "access": readWrite, "share": 7, "disposition": 1, "key": "300102030405060708090a0b0c0d0e0f", "state": 7}); o.Status != statusOK || o.Lease != 0 {
+		t.Errorf("a lease beside it: %+v", o)
+	} else {
+		s.do("close", args{"fid": o.FID})
+	}
+	l.do("close", args{"fd": fd})
+	st := ""
+	for deadline := time.Now().Add(10 * time.Second); st != statusOK && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		st = open()
+	}
+	if st != statusOK {
+		t.Errorf("after the program's close: %s", st)
+	}
+}
