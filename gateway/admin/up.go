@@ -44,6 +44,7 @@ func upCommand() *cli.Command {
 			&cli.StringFlag{Name: "keytab", Usage: "`FILE` with the keys of nfs/HOST and cifs/HOST", Value: d.Kerberos.Keytab},
 			&cli.StringSliceFlag{Name: "sec", Usage: "NFS security flavors: sys, krb5, krb5i, krb5p (default: sys)"},
 			&cli.BoolFlag{Name: "no-ntlm", Usage: "SMB users come in by Kerberos only"},
+			&cli.BoolFlag{Name: "hide-unreadable", Usage: "SMB directories list only what the user may read"},
 			&cli.StringFlag{Name: "log-level", Value: d.LogLevel},
 			port("nfs", d.Ports.NFS), port("mount", d.Ports.Mount), port("nlm", d.Ports.NLM), port("nsm", d.Ports.NSM),
 			port("smb", d.Ports.SMB), port("metrics", d.Ports.Metrics),
@@ -164,7 +165,7 @@ func upConfig(c *cli.Context) (*config.Config, error) {
 	cfg.LogLevel = c.String("log-level")
 	cfg.Lock.Grace = config.Duration(c.Duration("grace"))
 	cfg.Exports = []config.Export{{Path: dir, Name: filepath.Base(dir), Squash: c.String("squash"), AnonUID: 65534, AnonGID: 65534,
-		Insecure: true, Sec: c.StringSlice("sec")}}
+		Insecure: true, Sec: c.StringSlice("sec"), HideUnreadable: c.Bool("hide-unreadable")}}
 	cfg.Kerberos.Keytab = c.String("keytab")
 	cfg.SMB.NTLM = !c.Bool("no-ntlm")
 	return cfg, cfg.Check("up")

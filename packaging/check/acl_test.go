@@ -11,7 +11,7 @@ import (
 func (g *gateway) smbcacls(name string, more ...string) (string, error) {
 	g.t.Helper()
 	host, _, _ := strings.Cut(g.Ready["smb"], ":")
-	args := append([]string{"//" + host + "/" + filepath.Base(g.Dir), name, "-U", smbUser + "%" + smbPassword, "--numeric", "--sddl"}, more...)
+	args := append([]string{"//" + host + "/" + filepath.Base(g.Dir), name, "-U", smbUser + "%" + smbPassword, "--numeric", "--sddl", "--domain-sid", "S-1-22-1"}, more...)
 	return run(g.t, "smbcacls", args...)
 }
 
@@ -80,5 +80,40 @@ func TestSecurityDescriptor(t *testing.T) {
 		if st, err := os.Stat(filepath.Join(dir, "made")); err != nil || st.Mode().Perm() != step.want {
 			t.Errorf("setmode %s: %v, want %v, %v", step.mode, st.Mode(), step.want, err)
 		}
+	}
+}
+
+// A share that hides what its user may not read.
+func TestHideUnreadable(t *testing.T) {
+	g := up(t, tree(t), "--hide-unreadable")
+	for name, mode := range map[string]os.FileMode{"shown": 0o644, "hidden": 0o600} {
+		if err := os.WriteFile(filepath.Join(g.Dir, name), nil, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := g.smbclient("ls")
+	if err != nil || !strings.Contains(out, "shown") || strings.Contains(out, "hidden") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// smbcacls finds the names of users and groups through lsarpc.
+func TestNamesInDescriptors(t *testing.T) {
+	g := up(t, tree(t))
+	if out, err := g.smbclient("put /etc/hostname f"); err != nil {
+		t.Fatal(err, out)
+	}
+	host, _, _ := strings.Cut(g.Ready["smb"], ":")
+	out := mustRun(t, "smbcacls", "//"+host+"/"+filepath.Base(g.Dir), "f", "-U", smbUser+"%"+smbPassword)
+	for _, want := range []string{`\` + smbUser + "\n", "ACL:Everyone:ALLOWED/0x0/R"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if out, err := run(t, "smbcacls", "//"+host+"/"+filepath.Base(g.Dir), "f", "-U", smbUser+"%"+smbPassword, "-a", "ACL:BUILTIN\\Users:ALLOWED/0x0/FULL"); err != nil {
+		t.Errorf("%v, %s", err, out)
+	}
+	if out := mustRun(t, "smbcacls", "//"+host+"/"+filepath.Base(g.Dir), "f", "-U", smbUser+"%"+smbPassword); !strings.Contains(out, `ACL:BUILTIN\Users:ALLOWED/0x0/FULL`) {
+		t.Errorf("not added:\n%s", out)
 	}
 }

@@ -113,7 +113,9 @@ func (c *creation) once(ctx context.Context) (body reply, err error) {
 		}
 	}()
 	err = c.s.as(c.vol, func() (err error) {
-		c.at, err = c.vol.find(c.parts)
+		if c.at, err = c.vol.find(c.parts); err == nil && c.q.CreateDisposition == smb2.FileCreate {
+			c.at.composed(c.parts[len(c.parts)-min(1, len(c.parts)):])
+		}
 		return err
 	})
 	if err != nil {

@@ -90,10 +90,20 @@ func diskName(wire string) (disk string, ok bool) {
 	return disk, disk != "." && disk != ".." && len(disk) <= 255
 }
 
-// fold is what names have in common that differ only in case, or in how a letter and its accents are composed: upper case character by
-// character, as NTFS has it in its upcase table, and Unicode's form NFC, because macOS and Linux write the same name in two ways. Bytes that
-// are no UTF-8 stay as they are.
+// fold is what names have in common that differ only in case, or in how a letter and its accents are composed: Unicode's form NFC of what
+// foldCase makes, because macOS and Linux write the same name in two ways.
 func fold(name string) string {
+	f := foldCase(name)
+	for i := 0; i < len(f); i++ {
+		if f[i] >= utf8.RuneSelf {
+			return norm.NFC.String(f)
+		}
+	}
+	return f
+}
+
+// foldCase makes upper case character by character, as NTFS has it in its upcase table. Bytes that are no UTF-8 stay as they are.
+func foldCase(name string) string {
 	ascii, upper := true, true
 	for i := 0; i < len(name); i++ {
 		ascii = ascii && name[i] < utf8.RuneSelf
@@ -115,7 +125,7 @@ func fold(name string) string {
 		}
 		i += n
 	}
-	return string(norm.NFC.Bytes(b))
+	return string(b)
 }
 
 // sameName reports whether two names on disk differ at most in case and composition.

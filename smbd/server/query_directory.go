@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,7 @@ type scan struct {
 	cookie  uint64   // of the entry that comes next
 	dots    int      // how many of "." and ".." were given
 	found   bool     // something matched
+	over    bool     // the one name was looked up
 	dir     *os.File // a descriptor of its own, whose offset is the scan's
 }
 
@@ -80,7 +82,7 @@ func (o *open) position(q *smb2.QueryDirectoryRequest) error {
 		o.scan = s
 	}
 	if q.Flags&(smb2.RestartScans|smb2.Reopen) != 0 {
-		s.cookie, s.dots, s.found = 0, 0, false
+		s.cookie, s.dots, s.found, s.over = 0, 0, false, false
 		if q.FileName != "" {
 			s.pattern = q.FileName
 		}
@@ -114,6 +116,9 @@ func (o *open) list(d *fscc.Directory, class fscc.FileClass, single bool) error 
 			return nil
 		}
 	}
+	if literal(s.pattern) {
+		return o.listOne(d, class)
+	}
 	reader, err := export.ReadDir(int(s.dir.Fd()), s.cookie, nil)
 	if err != nil {
 		return err
@@ -134,6 +139,9 @@ func (o *open) list(d *fscc.Directory, class fscc.FileClass, single bool) error 
 			continue
 		}
 		i, err := o.child(disk)
+		if err == nil && o.hides(disk) {
+			err = unix.ENOENT
+		}
 		if err != nil { // gone meanwhile, or a link that leads nowhere
 			s.cookie = e.Cookie
 			continue
@@ -158,6 +166,63 @@ func (o *open) list(d *fscc.Directory, class fscc.FileClass, single bool) error 
 	}
 	s.found = true // the next query has no more files
 	return ntstatus.NoSuchFile
+}
+
+// literal reports whether a pattern is one name. [MS-FSA] 2.1.4.4.
+func literal(pattern string) bool { return !strings.ContainsAny(pattern, `*?<>"`) }
+
+// listOne is list for a pattern that is one name, which needs no scan.
+func (o *open) listOne(d *fscc.Directory, class fscc.FileClass) error {
+	s := o.scan
+	if s.over {
+		if d.Count() > 0 {
+			return nil
+		}
+		return ntstatus.NoMoreFiles
+	}
+	name, ok := diskName(s.pattern)
+	var i *info
+	err := error(unix.ENOENT)
+	if ok && !s.found { // "." and ".." were it
+		if i, err = o.child(name); err == unix.ENOENT {
+			if name, err = o.vol.names.search(o.file, name); err == nil && name != "" {
+				i, err = o.child(name)
+			}
+		}
+	}
+	if err == nil && i != nil && !o.hides(name) {
+		if !d.Add(entry(i, wireName(name), class)) {
+			return ntstatus.BufferOverflow
+		}
+		s.found = true
+	}
+	s.over = true
+	switch {
+	case d.Count() > 0:
+		return nil
+	case s.found:
+		return ntstatus.NoMoreFiles
+	}
+	return ntstatus.NoSuchFile
+}
+
+// hides reports whether the share shows only what the user may read, and this may not be read. [MS-SMB2] 2.2.10,
+// ACCESS_BASED_DIRECTORY_ENUM.
+func (o *open) hides(name string) bool {
+	if !o.tree.share.config.HideUnreadable {
+		return false
+	}
+	fd, err := export.OpenAt(int(o.file.Fd()), name, unix.O_PATH, 0)
+	if err != nil {
+		return true
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if d := kept(f, nil); d != nil && o.session.cred().UID != 0 {
+		const reads = smb2.FileGenericRead &^ smb2.Synchronize
+		return reads&^smb2.AccessMask(d.Granted(o.session.token())) != 0
+	}
+	return export.MayAccess(fd, unix.R_OK) != nil
 }
 
 // child asks about a name in the directory; a symbolic link is what it leads to, as long as that is beneath the root.

@@ -55,6 +55,9 @@ func treeConnect(ctx context.Context, r *request) (reply, error) {
 	if h.ipc {
 		body.ShareType, body.ShareFlags = smb2.ShareTypePipe, smb2.ShareFlagNoCaching
 	}
+	if h.config.HideUnreadable {
+		body.ShareFlags |= smb2.ShareFlagAccessBasedDirectoryEnum
+	}
 	if h.encrypt {
 		body.ShareFlags |= smb2.ShareFlagEncryptData
 	}

@@ -31,6 +31,17 @@ func (p *place) close() {
 	}
 }
 
+// composed frees the place where what was found is composed of other characters than the name asked for: whoever opens it may mean the
+// same, but whoever makes a name of his own shall have it, as on NTFS.
+func (p *place) composed(asked []string) {
+	if len(asked) == 0 || p.file == nil || foldCase(p.name) == foldCase(asked[0]) {
+		return
+	}
+	p.file.Close()
+	dir, _ := splitPath(p.path)
+	p.file, p.name, p.path = nil, asked[0], join(dir, asked[0])
+}
+
 // components splits a client's path into names on disk, at backslashes and, as clients are used to, at slashes. The root has none. ".."
 // takes the name before it away, and leads no further up than the root.
 func components(path string) ([]string, error) {
