@@ -146,11 +146,7 @@ func (o *open) list(d *fscc.Directory, class fscc.FileClass, single bool) error 
 			s.cookie = e.Cookie
 			continue
 		}
-		of := entry(i, name, class)
-		if class == fscc.FileIDBothDirectory && o.tree.aapl.Load() {
-			o.finderEntry(of, disk, i)
-		}
-		if !d.Add(of) {
+		if !d.Add(o.described(i, disk, class)) {
 			return full()
 		}
 		s.cookie = e.Cookie
@@ -191,7 +187,7 @@ func (o *open) listOne(d *fscc.Directory, class fscc.FileClass) error {
 		}
 	}
 	if err == nil && i != nil && !o.hides(name) {
-		if !d.Add(entry(i, wireName(name), class)) {
+		if !d.Add(o.described(i, name, class)) {
 			return ntstatus.BufferOverflow
 		}
 		s.found = true
@@ -204,6 +200,15 @@ func (o *open) listOne(d *fscc.Directory, class fscc.FileClass) error {
 		return ntstatus.NoMoreFiles
 	}
 	return ntstatus.NoSuchFile
+}
+
+// described is the entry of a name on disk, with what a Mac wants to know.
+func (o *open) described(i *info, disk string, class fscc.FileClass) *fscc.DirectoryEntry {
+	e := entry(i, wireName(disk), class)
+	if class == fscc.FileIDBothDirectory && o.tree.aapl.Load() {
+		o.finderEntry(e, disk, i)
+	}
+	return e
 }
 
 // hides reports whether the share shows only what the user may read, and this may not be read. [MS-SMB2] 2.2.10,
