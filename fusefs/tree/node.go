@@ -2,6 +2,8 @@ package tree
 
 import (
 	"hash/crc32"
+	"maps"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -76,6 +78,7 @@ type nodes struct {
 	byID  map[uint64]*node
 	byKey map[lock.Key]*node
 	next  uint64
+	peak  int // the most nodes since the maps were made
 }
 
 // byNumber is the node that the kernel calls id; nil if it was forgotten.
@@ -101,6 +104,7 @@ func (t *nodes) learn(e entry) *node {
 		t.next++
 		n = &node{id: t.next, key: e.key, kind: e.kind(), handle: e.handle}
 		t.byID[n.id], t.byKey[n.key] = n, n
+		t.peak = max(t.peak, len(t.byID))
 	}
 	n.lookups++
 	return n
@@ -118,7 +122,23 @@ func (t *nodes) forget(id, count uint64) {
 	if n.lookups == 0 {
 		delete(t.byID, id)
 		delete(t.byKey, n.key)
+		t.shrink()
 	}
+}
+
+// shrinkFrom is how many nodes are worth it.
+const shrinkFrom = 10_000
+
+// shrink gives memory back when most nodes are gone: a map does not do so by itself.
+func (t *nodes) shrink() {
+	if t.peak < shrinkFrom || len(t.byID) > t.peak/4 {
+		return
+	}
+	byID, byKey := make(map[uint64]*node, len(t.byID)), make(map[lock.Key]*node, len(t.byKey))
+	maps.Copy(byID, t.byID)
+	maps.Copy(byKey, t.byKey)
+	t.byID, t.byKey, t.peak = byID, byKey, len(byID)
+	go debug.FreeOSMemory()
 }
 
 // entry is what is known of a file from its descriptor: handle, key and attributes, of one moment.
