@@ -40,6 +40,8 @@ func upCommand() *cli.Command {
 			&cli.StringFlag{Name: "state", Usage: "`DIR` of the lock database and sockets (default: /var/lib/dittofs-up/NAME)"},
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` that the doors listen on; empty: all"},
 			&cli.StringFlag{Name: "user", Usage: "add the SMB user `NAME`, password from DITTOFS_PASSWORD or standard input"},
+			&cli.BoolFlag{Name: "apple", Usage: "serve Macs with Apple's extensions"},
+			&cli.StringFlag{Name: "snapshots", Usage: "`PATTERN` of the directories with previous versions, as .snapshots/@GMT-%Y.%m.%d-%H.%M.%S"},
 			&cli.StringFlag{Name: "squash", Usage: "root, all or none", Value: "root"},
 			&cli.StringFlag{Name: "keytab", Usage: "`FILE` with the keys of nfs/HOST and cifs/HOST", Value: d.Kerberos.Keytab},
 			&cli.StringSliceFlag{Name: "sec", Usage: "NFS security flavors: sys, krb5, krb5i, krb5p (default: sys)"},
@@ -165,7 +167,7 @@ func upConfig(c *cli.Context) (*config.Config, error) {
 	cfg.LogLevel = c.String("log-level")
 	cfg.Lock.Grace = config.Duration(c.Duration("grace"))
 	cfg.Exports = []config.Export{{Path: dir, Name: filepath.Base(dir), Squash: c.String("squash"), AnonUID: 65534, AnonGID: 65534,
-		Insecure: true, Sec: c.StringSlice("sec"), HideUnreadable: c.Bool("hide-unreadable")}}
+		Insecure: true, Apple: c.Bool("apple"), Snapshots: config.Snapshots(c.String("snapshots")), Sec: c.StringSlice("sec"), HideUnreadable: c.Bool("hide-unreadable")}}
 	cfg.Kerberos.Keytab = c.String("keytab")
 	cfg.SMB.NTLM = !c.Bool("no-ntlm")
 	return cfg, cfg.Check("up")

@@ -86,24 +86,25 @@ type Lock struct {
 
 // Export is one directory that is served.
 type Export struct {
-	Path           string   `toml:"path" comment:"absolute path of an existing directory: the NFS export"`
-	Name           string   `toml:"name" comment:"SMB share name; empty: the directory's own name"`
-	Comment        string   `toml:"comment"`
-	ReadOnly       bool     `toml:"read_only"`
-	Squash         string   `toml:"squash" comment:"root, all or none"`
-	AnonUID        uint32   `toml:"anon_uid"`
-	AnonGID        uint32   `toml:"anon_gid"`
-	Clients        []string `toml:"clients" comment:"NFS: who may come in, with options in parentheses that go before the export's own, as in exports(5): address, network, name, *.wildcard, @netgroup; the first that fits counts; empty: everybody"`
-	Insecure       bool     `toml:"insecure" comment:"NFS: from ports of 1024 and above too"`
-	Async          bool     `toml:"async" comment:"NFS: answer FILE_SYNC before the data is on disk; a crash of the host loses acknowledged data"`
-	Sec            []string `toml:"sec" comment:"NFS: sys, krb5, krb5i, krb5p in the order of preference; empty: sys"`
-	Users          []string `toml:"users" comment:"SMB: users that may come in; empty: all"`
-	Encrypt        bool     `toml:"encrypt" comment:"SMB: only over encrypted sessions"`
-	Disabled       bool     `toml:"disabled" comment:"as if the export were not in the file"`
-	Apple          bool     `toml:"apple" comment:"SMB: serve Macs with Apple's extensions, and keep streams as macOS does"`
-	TimeMachine    bool     `toml:"time_machine" comment:"SMB: a Mac may keep its backups here; needs apple"`
-	HideUnreadable bool     `toml:"hide_unreadable" comment:"SMB: directories list only what the user may read"`
-	NoStreams      bool     `toml:"no_streams" comment:"SMB: files have no named streams"`
+	Path           string    `toml:"path" comment:"absolute path of an existing directory: the NFS export"`
+	Name           string    `toml:"name" comment:"SMB share name; empty: the directory's own name"`
+	Comment        string    `toml:"comment"`
+	ReadOnly       bool      `toml:"read_only"`
+	Squash         string    `toml:"squash" comment:"root, all or none"`
+	AnonUID        uint32    `toml:"anon_uid"`
+	AnonGID        uint32    `toml:"anon_gid"`
+	Clients        []string  `toml:"clients" comment:"NFS: who may come in, with options in parentheses that go before the export's own, as in exports(5): address, network, name, *.wildcard, @netgroup; the first that fits counts; empty: everybody"`
+	Insecure       bool      `toml:"insecure" comment:"NFS: from ports of 1024 and above too"`
+	Async          bool      `toml:"async" comment:"NFS: answer FILE_SYNC before the data is on disk; a crash of the host loses acknowledged data"`
+	Sec            []string  `toml:"sec" comment:"NFS: sys, krb5, krb5i, krb5p in the order of preference; empty: sys"`
+	Users          []string  `toml:"users" comment:"SMB: users that may come in; empty: all"`
+	Encrypt        bool      `toml:"encrypt" comment:"SMB: only over encrypted sessions"`
+	Disabled       bool      `toml:"disabled" comment:"as if the export were not in the file"`
+	Snapshots      Snapshots `toml:"snapshots" comment:"SMB: previous versions: DIRECTORY/PATTERN beneath the export, as .snapshots/@GMT-%Y.%m.%d-%H.%M.%S; empty: none"`
+	Apple          bool      `toml:"apple" comment:"SMB: serve Macs with Apple's extensions, and keep streams as macOS does"`
+	TimeMachine    bool      `toml:"time_machine" comment:"SMB: a Mac may keep its backups here; needs apple"`
+	HideUnreadable bool      `toml:"hide_unreadable" comment:"SMB: directories list only what the user may read"`
+	NoStreams      bool      `toml:"no_streams" comment:"SMB: files have no named streams"`
 }
 
 // Duration is a time.Duration that reads "45s".
@@ -220,6 +221,9 @@ func (c *Config) Check(path string) error {
 			e.AnonGID = 65534
 		}
 		errs = append(errs, one("export.squash", e.Squash, "root", "all", "none"))
+		if err := e.Snapshots.check(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: export %q: snapshots = %q: %w", path, e.Path, e.Snapshots, err))
+		}
 		for _, sec := range e.Sec {
 			errs = append(errs, one("export.sec", sec, secs...))
 		}

@@ -2,8 +2,8 @@
 
 Commands: login host port user password share [dialect] | open name access share disposition [options] [lease key state] |
 close fid | read fid offset length | write fid offset data | lock fid offset length flags [wait] | reply id | breaks timeout |
-ack key state | cancel id | control fid code input room | query fid class [input] | set fid class input. Bytes of the last three are
-hexadecimal. A status is the NTSTATUS as hexadecimal text.
+ack key state | cancel id | control fid code input room | query fid class [input] | set fid class input |
+aapl query. Bytes of the last four are hexadecimal. A status is the NTSTATUS as hexadecimal text.
 """
 import json
 import select
@@ -139,6 +139,26 @@ class Peer:
         r = SMB2LeaseBreakAcknowledgement()
         r["LeaseKey"], r["LeaseState"] = bytes.fromhex(key), state
         return self.status(self.wait(self.send(SMB2_OPLOCK_BREAK, r)))
+
+    def aapl(self, query):
+        body = bytes.fromhex(query)
+        r = SMB2Create()
+        r["ImpersonationLevel"], r["DesiredAccess"], r["ShareAccess"] = 2, 0x120089, 7
+        r["CreateDisposition"], r["CreateOptions"], r["FileAttributes"] = 1, 0, 0
+        r["NameLength"], r["SecurityFlags"], r["RequestedOplockLevel"], r["Buffer"] = 0, 0, 0, b"\0" * 8
+        ctx = struct.pack("<IHHHHI", 0, 16, 4, 0, 24, len(body)) + b"AAPL" + b"\0" * 4 + body
+        r["CreateContextsOffset"], r["CreateContextsLength"] = 64 + SMB2Create.SIZE + 8, len(ctx)
+        r["Buffer"] += ctx
+        p = self.wait(self.send(SMB2_CREATE, r))
+        a = self.status(p)
+        if p["Status"] == 0:
+            d = SMB2Create_Response(p["Data"])
+            self.close(d["FileID"].getData().hex())
+            if d["CreateContextsLength"]:
+                at = p["Data"][d["CreateContextsOffset"] - 64:]
+                off, n = struct.unpack_from("<HI", at, 10)
+                a["data"] = at[off:off + n].hex()
+        return a
 
     def control(self, fid, code, input="", room=65536):
         r = SMB2Ioctl()

@@ -41,10 +41,6 @@ func (c *creation) check() (err error) {
 		// A lease is asked for and none is described: as if none was asked for.
 		q.RequestedOplockLevel = smb2.OplockNone
 	}
-	// There are no previous versions.
-	if x := &q.Contexts; x.TimeWarp != nil && *x.TimeWarp != 0 {
-		return ntstatus.ObjectNameNotFound
-	}
 	c.access = q.DesiredAccess.Mapped()
 	c.max = c.access&smb2.MaximumAllowed != 0
 	c.access &^= smb2.MaximumAllowed
@@ -54,7 +50,8 @@ func (c *creation) check() (err error) {
 	if o&smb2.FileDeleteOnClose != 0 && c.access&smb2.Delete == 0 && !c.max {
 		return ntstatus.AccessDenied
 	}
-	file, s, err := cutStream(q.Name)
+	path, then := cutToken(q.Name)
+	file, s, err := cutStream(path)
 	if err != nil {
 		return err
 	}
@@ -75,8 +72,10 @@ func (c *creation) check() (err error) {
 		}
 	}
 	c.asked = c.access
-	c.vol, err = c.tree.volume()
-	return err
+	if c.vol, err = c.tree.volume(); err != nil {
+		return err
+	}
+	return c.goBack(then)
 }
 
 // truncates reports whether the disposition empties a file that is there.

@@ -73,6 +73,7 @@ var controls = map[smb2.CtlCode]control{
 	fscc.FsctlSrvCopyChunk:           copyChunk,
 	fscc.FsctlSrvCopyChunkWrite:      copyChunk,
 	fscc.FsctlDuplicateExtentsToFile: duplicateExtents,
+	fscc.FsctlSrvEnumerateSnapshots:  enumerateSnapshots,
 	fscc.FsctlSetSparse:              setSparse,
 	fscc.FsctlSetZeroData:            setZeroData,
 	fscc.FsctlQueryAllocatedRanges:   queryAllocatedRanges,

@@ -210,7 +210,7 @@ func link(ctx context.Context, r *request, o *open, name string, replace bool) e
 	if o.stream != nil {
 		return ntstatus.InvalidParameter // only files have links
 	}
-	if o.tree.maximal&smb2.FileWriteData == 0 {
+	if o.vol.past || o.tree.maximal&smb2.FileWriteData == 0 {
 		return ntstatus.AccessDenied
 	}
 	s := r.session

@@ -30,6 +30,7 @@ type volume struct {
 	root   *os.File
 	fsid   uint64
 	clones bool      // files can share blocks
+	past   bool      // a snapshot
 	names  *listings // of its directories, in any case
 }
 
