@@ -92,8 +92,10 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	}
 	defer func() { p.close() }()
 	defer end(true)
-	if o.directory && !o.tree.aapl.Load() && s.s.opens.beneath(o) {
-		return ntstatus.AccessDenied // [MS-FSA] 2.1.5.15.12: a file in it is open. Macs rename as Unix does.
+	if o.directory && !o.tree.aapl.Load() { // macOS renames what it has open
+		if err := s.vacate(ctx, r, o); err != nil {
+			return err
+		}
 	}
 	leave, err := s.enter(ctx, r, o, toDir)
 	if err != nil {
@@ -178,23 +180,44 @@ func (s *session) enter(ctx context.Context, r *request, o *open, dir lock.Key) 
 	return func() { locks.Close(context.WithoutCancel(ctx), lock.CloseRequest{Open: number}) }, nil
 }
 
-// beneath reports whether something in a directory is open.
-func (t *opens) beneath(dir *open) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	at, _ := where(dir.vol.root, dir.file)
-	for _, o := range t.by {
-		if o.vol == nil || o.vol.fsid != dir.vol.fsid || o.tree.share != dir.tree.share || o == dir {
-			continue
+// vacate lets a directory be renamed: nothing in it may be open. Who keeps a handle only because of a lease is asked to let go.
+// [MS-FSA] 2.1.4.2.
+func (s *session) vacate(ctx context.Context, r *request, dir *open) error {
+	inside := s.s.opens.beneath(dir)
+	for key := range inside {
+		_, done, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: key, Owner: lock.Owner{Client: dir.owner.Client, Session: s.id}, Op: lock.OpRename}, s.s.hold, r.pend)
+		if err != nil {
+			return err
 		}
-		o.mu.Lock()
-		path := o.path
-		o.mu.Unlock()
-		if strings.HasPrefix(path, at+"/") {
-			return true
+		done(false)
+	}
+	if len(inside) > 0 && len(s.s.opens.beneath(dir)) > 0 {
+		return ntstatus.AccessDenied
+	}
+	return nil
+}
+
+// beneath are the files in a directory that are open.
+func (t *opens) beneath(dir *open) map[lock.Key]bool {
+	at, ok := where(dir.vol.root, dir.file)
+	if !ok {
+		return nil
+	}
+	t.mu.Lock()
+	var all []*open
+	for _, o := range t.by {
+		if o.vol != nil && o.vol.fsid == dir.vol.fsid && o.key != dir.key {
+			all = append(all, o)
 		}
 	}
-	return false
+	t.mu.Unlock()
+	keys := map[lock.Key]bool{}
+	for _, o := range all {
+		if path, ok := where(dir.vol.root, o.file); ok && strings.HasPrefix(path, at+"/") {
+			keys[o.key] = true
+		}
+	}
+	return keys
 }
 
 // pathOf is the directory of a place, beneath the root.

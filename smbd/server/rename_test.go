@@ -23,7 +23,22 @@ func TestRenameBesideOpens(t *testing.T) {
 	var dir, file smb2.CreateResponse
 	p.do(smb2.Create, d, &dir)
 	p.do(smb2.Create, opening(`d\f`, smb2.FileCreate), &file)
+	var broken []lock.AccessRequest
+	s.counter.mu.Lock()
+	s.counter.onDo = func(r lock.AccessRequest) (lock.Result, bool) {
+		if r.Op == lock.OpRename {
+			broken = append(broken, r)
+		}
+		return lock.Result{}, false
+	}
+	s.counter.mu.Unlock()
 	p.fails(ntstatus.AccessDenied, smb2.SetInfo, renaming(dir.FileID, "e"))
+	s.counter.mu.Lock()
+	if len(broken) != 1 || broken[0].Key.IsZero() { // whoever only caches the handle is asked to let go
+		t.Errorf("asked for %+v", broken)
+	}
+	s.counter.onDo = nil
+	s.counter.mu.Unlock()
 
 	var asked lock.OpenRequest
 	s.counter.mu.Lock()
