@@ -14,11 +14,15 @@
 // hands the clone to the gateway and to smbd, which work beneath the mount. A directory is served over the network only while it is
 // mounted here, so that no program goes around the locks.
 //
-// A local open(2) asks the gateway first: it waits while an SMB client gives its lease back, and fails with EACCES where an SMB client
-// has denied what it asks for. With O_NONBLOCK it does not wait and fails with EAGAIN. Record locks (fcntl(2), also of open file
-// descriptions) are the same locks that NFS clients take by NLM and SMB clients by LOCK. flock(2) locks are known to the gateway but hold
-// only among local programs. Opened files are read and written at the file system's own speed where the kernel can pass through (Linux
-// 6.9); elsewhere data goes through the daemon.
+// A local open(2) of a file that no SMB or NLM client has open costs no message: fusefs holds a mark for it, which the gateway calls back
+// before it lets such a client in. Otherwise a local open asks the gateway: it waits while an SMB client gives its lease back, and fails
+// with EACCES where an SMB client has denied what it asks for. With O_NONBLOCK it does not wait and fails with EAGAIN. Record locks
+// (fcntl(2), also of open file descriptions) are the same locks that NFS clients take by NLM and SMB clients by LOCK. flock(2) locks are
+// known to the gateway but hold only among local programs. Opened files are read and written at the file system's own speed where the
+// kernel can pass through (Linux 6.9); elsewhere data goes through the daemon.
+//
+// A range that an SMB client has locked holds back truncation and locks by local programs. It does not hold back what they read and
+// write in a file that they have open: that goes to the file, and nobody is asked.
 //
 // Names and attributes that another door changes are forgotten at once; should that message be lost, after one second. inotify(7) and
 // fanotify(7) see what local programs do, not what NFS and SMB clients do.
@@ -27,8 +31,8 @@
 // exported directory are not served and are hidden while it is mounted; each has a line in the log at start. An exported directory may
 // not lie inside another.
 //
-// When fusefs is killed, names and open descriptors fail with ENOTCONN until the next fusefs has mounted the directory again; descriptors
-// and maps that pass through go on to read and write. The next fusefs finds their programs in proc(5) and keeps their opens against
+// When fusefs is killed, names fail with ENOTCONN until the next fusefs has mounted the directory again. Open descriptors fail for good,
+// but where the kernel passes through they, and maps, go on to read and write. The next fusefs finds their programs in proc(5) and keeps their opens against
 // other clients until they are closed. Where another client was granted something meanwhile that does not go with such an open, or the
 // file has lost its name, a line in the log says so.
 //

@@ -18,10 +18,6 @@ type debts struct {
 	since map[uint32]uint64 // the call, by number
 }
 
-// patience is how long a daemon may take to hand over its books. Then it loses its seat, and what it holds with it; it presents that
-// again when it comes back.
-const patience = 5 * time.Second
-
 // owes notes that marks were called back.
 func (v *visit) owes(marks []uint32) {
 	d := &v.debts
@@ -35,6 +31,7 @@ func (v *visit) owes(marks []uint32) {
 	for _, i := range marks {
 		d.since[i] = call
 	}
+	patience := v.house.Patience
 	time.AfterFunc(patience, func() {
 		d.mu.Lock()
 		late := false

@@ -60,6 +60,9 @@ type Config struct {
 	Trees   *ipc.Trees
 	Log     *slog.Logger
 	Version string // the program's, for people
+	// Patience is how long a daemon may take to hand over its books, 5 s where 0. Then it loses its seat, and what it holds with it; it
+	// presents that again when it comes back.
+	Patience time.Duration
 	// Find names the file at an absolute path, for the admin command; nil: none.
 	Find func(path string) (lock.Key, error)
 }
@@ -81,6 +84,9 @@ func New(c Config) *House {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Patience == 0 {
+		c.Patience = 5 * time.Second
 	}
 	if c.Trees == nil {
 		c.Trees = ipc.NewTrees(nil)

@@ -18,8 +18,8 @@ import (
 	"dittofs/gateway/lock"
 )
 
-// gatewayAt serves a counter in dir until stop is called. expect names the seats that are waited for.
-func gatewayAt(t *testing.T, dir string, store lockdb.Store, expect ...string) (m *lockmgr.Manager, stop func()) {
+// gatewayAt serves a counter in dir until stop is called. patience is hatch.Config's; expect names the seats that are waited for.
+func gatewayAt(t *testing.T, dir string, store lockdb.Store, patience time.Duration, expect ...string) (m *lockmgr.Manager, stop func()) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	v, start, err := lockdb.Begin(lockdb.Config{Dir: dir, Store: store, Log: log})
 	if err != nil {
@@ -28,7 +28,10 @@ func gatewayAt(t *testing.T, dir string, store lockdb.Store, expect ...string) (
 	m = lockmgr.New(lockmgr.Config{Expect: expect, Muster: time.Minute}, start, v, log, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan struct{})
-	go func() { hatch.New(hatch.Config{Dir: dir, Counter: seats{m}, Log: log}).Serve(ctx); close(served) }()
+	go func() {
+		hatch.New(hatch.Config{Dir: dir, Counter: seats{m}, Log: log, Patience: patience}).Serve(ctx)
+		close(served)
+	}()
 	return m, sync.OnceFunc(func() { cancel(); <-served; v.Close() })
 }
 
@@ -62,7 +65,7 @@ func (w *witness) leave(k lock.Key, exclusive bool) {
 // go to and fro and the gateway restarts beneath them.
 func TestQuietMarks(t *testing.T) {
 	dir, store := t.TempDir(), lockdb.NewMemory()
-	_, stop := gatewayAt(t, dir, store)
+	_, stop := gatewayAt(t, dir, store, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -152,7 +155,7 @@ func TestQuietMarks(t *testing.T) {
 	for range 3 {
 		time.Sleep(30 * time.Millisecond)
 		stop()
-		_, stop = gatewayAt(t, dir, store, "fusefs", "smbd")
+		_, stop = gatewayAt(t, dir, store, 0, "fusefs", "smbd")
 	}
 	defer stop()
 	smbs.Wait()
@@ -166,7 +169,7 @@ func TestQuietMarks(t *testing.T) {
 // Opens that nobody asked about are listed all the same, with their paths, and are the counter's then.
 func TestQuietOpensAreListed(t *testing.T) {
 	dir := t.TempDir()
-	m, stop := gatewayAt(t, dir, lockdb.NewMemory())
+	m, stop := gatewayAt(t, dir, lockdb.NewMemory(), 0)
 	defer stop()
 	c, err := ipc.Dial(t.Context(), filepath.Join(dir, "fusefs.sock"), ipc.Options{Door: lock.Local, Name: "fusefs",
 		Describe: func(r *lock.OpenRequest) { r.Path = fmt.Sprint("file ", r.Key.Ino) }})
@@ -207,5 +210,46 @@ func TestQuietOpensAreListed(t *testing.T) {
 	}
 	if got := len(m.List(lock.Filter{}).Files); got != 0 {
 		t.Errorf("%d opens stay", got)
+	}
+}
+
+// A door that does not hand over its books keeps an SMB client waiting for a while, and then loses its seat.
+func TestMarksThatDoNotComeBack(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := gatewayAt(t, dir, lockdb.NewMemory(), 300*time.Millisecond)
+	defer stop()
+	stuck := make(chan struct{})
+	var once sync.Once
+	c, err := ipc.Dial(t.Context(), filepath.Join(dir, "fusefs.sock"), ipc.Options{Door: lock.Local, Name: "fusefs",
+		Describe: func(r *lock.OpenRequest) { <-stuck }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Hangup()
+	defer once.Do(func() { close(stuck) })
+	smb, err := ipc.Dial(t.Context(), filepath.Join(dir, "smbd.sock"), ipc.Options{Door: lock.SMB, Name: "smbd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer smb.Hangup()
+	local := lock.Owner{Client: lock.Client{Door: lock.Local}}
+	for !c.Unheard() {
+		_, done, err := c.Access(t.Context(), lock.AccessRequest{Key: lock.Key{Ino: 9}, Op: lock.OpSetAttr, Owner: local}, time.Second, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done(false)
+	}
+	if res, err := c.Open(t.Context(), lock.OpenRequest{Open: 100, Key: lock.Key{Ino: 1}, Owner: local, Access: lock.Write, Share: lock.ShareAll}, nil); err != nil || res.Outcome != lock.Granted {
+		t.Fatal(res, err)
+	}
+	exclusive := lock.OpenRequest{Open: 1, Key: lock.Key{Ino: 1}, Owner: lock.Owner{Client: lock.Client{Door: lock.SMB}}, Access: lock.Read}
+	if res, err := smb.Open(t.Context(), exclusive, nil); err != nil || res.Outcome != lock.Granted {
+		t.Errorf("beside a door that is stuck: %v %v", res.Outcome, err)
+	}
+	once.Do(func() { close(stuck) })
+	// It comes back, and is not let in beside what was granted meanwhile.
+	if res, err := c.Open(t.Context(), lock.OpenRequest{Open: 101, Key: lock.Key{Ino: 1}, Owner: local, Access: lock.Write, Share: lock.ShareAll}, nil); err != nil || res.Outcome != lock.SharingDenied {
+		t.Errorf("after it came back: %v %v", res.Outcome, err)
 	}
 }
