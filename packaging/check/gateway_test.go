@@ -258,7 +258,8 @@ type answer struct {
 	Pending bool
 	Free    bool
 	Wrote   int
-	Denied  int   // auth_stat of a refused RPC call
+	Denied  int // auth_stat of a refused RPC call
+	Durable bool
 	Accept  int   // accept_stat other than SUCCESS
 	Flavors []int // of MNT
 	Breaks  []struct {
@@ -331,12 +332,15 @@ func (p *peer) do(do string, a args) answer {
 }
 
 // smb is an SMB client, logged on.
-func (g *gateway) smb(t *testing.T) *peer {
+func (g *gateway) smb(t *testing.T) *peer { t.Helper(); return g.smbAs(t, "") }
+
+// smbAs is one with a ClientGuid.
+func (g *gateway) smbAs(t *testing.T, guid string) *peer {
 	t.Helper()
 	p := newPeer(t, "smbpeer.py")
 	host, port, _ := net.SplitHostPort(g.Ready["smb"])
 	n, _ := strconv.Atoi(port)
-	p.do("login", args{"host": host, "port": n, "user": smbUser, "password": smbPassword, "share": filepath.Base(g.Dir)})
+	p.do("login", args{"host": host, "port": n, "user": smbUser, "password": smbPassword, "share": filepath.Base(g.Dir), "guid": guid})
 	return p
 }
 

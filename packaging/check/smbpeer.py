@@ -1,6 +1,7 @@
 """An SMB client for tests, on python3-impacket: one JSON command a line on standard input, one JSON answer a line on standard output.
 
-Commands: login host port user password share [dialect] | open name access share disposition [options] [lease key state] |
+Commands: login host port user password share [dialect] [guid] | open name access share disposition [options] [lease key state]
+[durable] [reconnect fid] |
 close fid | read fid offset length | write fid offset data | lock fid offset length flags [wait] | reply id | breaks timeout |
 ack key state | cancel id | control fid code input room | query fid class [input] | set fid class input |
 aapl query. Bytes of the last four are hexadecimal. A status is the NTSTATUS as hexadecimal text.
@@ -17,9 +18,36 @@ from impacket.nmb import NetBIOSTimeout
 PENDING = 0x00000103
 
 
+class Client(smb3.SMB3):
+    """Its ClientGuid is the same from one connection to the next."""
+    guid = None
+
+    @property
+    def ClientGuid(self):
+        return self.guid or self.drawn
+
+    @ClientGuid.setter
+    def ClientGuid(self, drawn):
+        self.drawn = drawn
+
+
+def context(name, body, last):
+    data = struct.pack("<HHHHI", 16, 4, 0, 24, len(body)) + name + b"\0" * 4 + body
+    data += b"\0" * (-(4 + len(data)) % 8) if not last else b""
+    return struct.pack("<I", 0 if last else 4 + len(data)) + data
+
+
+def contexts(data):
+    while data:
+        following, at, n, _, off, length = struct.unpack_from("<IHHHHI", data)
+        yield data[at:at + n], data[off:off + length]
+        data = data[following:] if following else b""
+
+
 class Peer:
-    def login(self, host, port, user, password, share, dialect=0x0210):
-        self.c = smb3.SMB3(host, host, sess_port=port, timeout=30, preferredDialect=dialect)
+    def login(self, host, port, user, password, share, dialect=0x0210, guid=None):
+        Client.guid = guid
+        self.c = Client(host, host, sess_port=port, timeout=30, preferredDialect=dialect)
         self.c.login(user, password)
         self.tree = self.c.connectTree("\\\\%s\\%s" % (host, share))
         self.answers, self.pending, self.broken = {}, set(), []
@@ -55,7 +83,7 @@ class Peer:
     def status(self, p):
         return {"status": "%08x" % (p["Status"] & 0xFFFFFFFF)}
 
-    def open(self, name, access, share, disposition, options=0, key=None, state=0, wait=True):
+    def open(self, name, access, share, disposition, options=0, key=None, state=0, durable=False, reconnect=None, wait=True):
         raw = name.replace("/", "\\").encode("utf-16le")
         r = SMB2Create()
         r["ImpersonationLevel"], r["DesiredAccess"], r["ShareAccess"] = 2, access, share
@@ -63,14 +91,20 @@ class Peer:
         r["NameLength"], r["SecurityFlags"], r["RequestedOplockLevel"] = len(raw), 0, 0
         r["Buffer"] = raw or b"\0"
         r["CreateContextsOffset"] = r["CreateContextsLength"] = 0
+        extra = []
         if key:
-            body = bytes.fromhex(key) + struct.pack("<IIQ", state, 0, 0)
-            ctx = struct.pack("<IHHHHI", 0, 16, 4, 0, 24, len(body)) + b"RqLs" + b"\0" * 4 + body
+            extra.append((b"RqLs", bytes.fromhex(key) + struct.pack("<IIQ", state, 0, 0)))
             r["RequestedOplockLevel"] = 0xFF
+        if durable:
+            extra.append((b"DHnQ", b"\0" * 16))
+        if reconnect:
+            extra.append((b"DHnC", bytes.fromhex(reconnect)))
+        if extra:
+            raw = b"".join(context(n, b, x == len(extra) - 1) for x, (n, b) in enumerate(extra))
             r["Buffer"] += b"\0" * (-(64 + SMB2Create.SIZE + len(r["Buffer"])) % 8)
             r["CreateContextsOffset"] = 64 + SMB2Create.SIZE + len(r["Buffer"])
-            r["CreateContextsLength"] = len(ctx)
-            r["Buffer"] += ctx
+            r["CreateContextsLength"] = len(raw)
+            r["Buffer"] += raw
         mid = self.send(SMB2_CREATE, r)
         return self.opened(self.wait(mid)) if wait else {"id": mid}
 
@@ -80,9 +114,12 @@ class Peer:
             d = SMB2Create_Response(p["Data"])
             a["fid"] = d["FileID"].getData().hex()
             if d["CreateContextsLength"]:
-                at = p["Data"][d["CreateContextsOffset"] - 64:]
-                off, = struct.unpack_from("<H", at, 10)
-                a["lease"], = struct.unpack_from("<I", at, off + 16)
+                at = d["CreateContextsOffset"] - 64
+                for name, body in contexts(p["Data"][at:at + d["CreateContextsLength"]]):
+                    if name == b"RqLs":
+                        a["lease"], = struct.unpack_from("<I", body, 16)
+                    elif name == b"DHnQ":
+                        a["durable"] = True
         return a
 
     def fid(self, text):
