@@ -83,7 +83,7 @@ func TestDurableHandle(t *testing.T) {
 		t.Errorf("CLOSE: %s", st)
 	}
 	n = g.nfs(t, 0)
-	if d, st := n.read(fh, 0, 10); d != "smbday6789" && st != nfsOK {
+	if d, st := n.read(fh, 0, 10); d != "smbdway789" || st != nfsOK {
 		t.Errorf("what the handle wrote: %q, %d", d, st)
 	}
 

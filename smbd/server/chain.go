@@ -57,6 +57,7 @@ type request struct {
 	tree    *tree
 	pinned  *open
 	after   []func() // once the response has been sent
+	counted bool     // among its open's, by its ChannelSequence
 	asyncID uint64   // not 0: an interim response went out
 }
 

@@ -51,7 +51,7 @@ type creation struct {
 // errAgain: the file went away while it was being opened; look again.
 var errAgain = errors.New("the file is gone")
 
-func create(ctx context.Context, r *request) (reply, error) {
+func create(ctx context.Context, r *request) (body reply, err error) {
 	q := new(smb2.CreateRequest)
 	if err := parse(q, r); err != nil {
 		return nil, err
@@ -69,8 +69,20 @@ func create(ctx context.Context, r *request) (reply, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if d := q.Contexts.DurableRequestV2; d != nil {
+		opens, id := &c.s.s.opens, createID{r.chain.c.client, d.CreateGUID}
+		if o, known := opens.begin(id); known {
+			return c.again(ctx, o)
+		}
+		defer func() {
+			if err != nil {
+				c.o = nil
+			}
+			opens.made(id, c.o)
+		}()
+	}
 	for try := 0; ; try++ {
-		body, err := c.once(ctx)
+		body, err = c.once(ctx)
 		if errors.Is(err, errAgain) && try < 5 {
 			continue
 		}
@@ -213,6 +225,10 @@ func (c *creation) ask(ctx context.Context) error {
 	}
 	c.cache(o, &req)
 	c.ofDurable(o, &req)
+	o.action, o.app = c.action, c.ofApp()
+	if err := c.relieve(ctx, o); err != nil {
+		return err
+	}
 	c.s.s.opens.add(o) // before the question: a break may come as soon as it is answered
 	res, err := locks.Open(ctx, req, c.r.pend)
 	if err != nil {
@@ -319,13 +335,19 @@ func (c *creation) tell(ctx context.Context) {
 	}
 }
 
-func (c *creation) answer() (reply, error) {
-	i, o := c.info, c.o
-	a := &smb2.CreateResponse{
-		CreateAction: c.action, FileID: o.id, FileAttributes: i.attributes, AllocationSize: i.alloc, EndOfFile: i.size,
+// created is what the response says of every open.
+func created(o *open, i *info) *smb2.CreateResponse {
+	return &smb2.CreateResponse{
+		CreateAction: smb2.FileOpened, FileID: o.id, FileAttributes: i.attributes, AllocationSize: i.alloc, EndOfFile: i.size,
 		CreationTime: wire.FiletimeOf(i.birth), LastAccessTime: wire.FiletimeOf(i.access),
 		LastWriteTime: wire.FiletimeOf(i.write), ChangeTime: wire.FiletimeOf(i.change),
 	}
+}
+
+func (c *creation) answer() (reply, error) {
+	i, o := c.info, c.o
+	a := created(o, i)
+	a.CreateAction = c.action
 	x := &c.q.Contexts
 	if x.MaximalAccess != nil {
 		a.Contexts.MaximalAccess = &smb2.MaximalAccess{Access: c.maximal()}

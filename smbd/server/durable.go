@@ -54,6 +54,10 @@ func mayBeDurable(c *conn, x *smb2.CreateContexts) error {
 // ofDurable asks for durability as the client did. Implementation specific: files only, not directories or named streams.
 func (c *creation) ofDurable(o *open, req *lock.OpenRequest) {
 	x, d := &c.q.Contexts, &o.durable
+	o.sequence.now = c.r.ChannelSequence()
+	if x.DurableRequestV2 != nil {
+		o.createGUID = x.DurableRequestV2.CreateGUID
+	}
 	offered := c.s.s.cfg.Settings.SMB.Durable.D()
 	switch {
 	case offered <= 0, o.directory, o.stream != nil, c.s.identity.Load().anonymous, req.Kind == lock.NoCache:

@@ -27,6 +27,9 @@ func lockRanges(ctx context.Context, r *request) (reply, error) {
 	case o.access&(smb2.FileReadData|writesData|smb2.FileExecute) == 0:
 		return nil, ntstatus.AccessDenied
 	}
+	if o.repeated(r, &q) {
+		return &smb2.LockResponse{}, nil
+	}
 	if q.Locks[0].Flags&smb2.LockFlagUnlock != 0 {
 		err = unlockAll(ctx, o, q.Locks)
 	} else {
@@ -35,6 +38,7 @@ func lockRanges(ctx context.Context, r *request) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.locked(&q)
 	return &smb2.LockResponse{}, nil
 }
 

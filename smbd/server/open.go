@@ -23,17 +23,20 @@ type open struct {
 	vol     *volume
 	pipe    *rpc.Pipe // IPC$: then nothing of the rest
 
-	key       lock.Key
-	directory bool
-	file      *os.File // for reading and writing as far as access says, else O_PATH; it carries the user's rights
-	access    smb2.AccessMask
-	options   smb2.CreateOptions
-	kind      lock.CacheKind
-	leaseKey  lock.GUID
-	parentKey lock.GUID
-	stream    *stream // nil for the file itself
-	hold      uint64  // the open at the counter that holds the stream's file
-	durable   durable
+	key        lock.Key
+	directory  bool
+	file       *os.File // for reading and writing as far as access says, else O_PATH; it carries the user's rights
+	access     smb2.AccessMask
+	options    smb2.CreateOptions
+	kind       lock.CacheKind
+	leaseKey   lock.GUID
+	parentKey  lock.GUID
+	stream     *stream // nil for the file itself
+	hold       uint64  // the open at the counter that holds the stream's file
+	durable    durable
+	createGUID lock.GUID // DH2Q's, whether or not the open became durable
+	app        *app
+	action     smb2.CreateAction
 
 	holdsWriteTime  atomic.Bool // what it does leaves the time as it is, [MS-FSA] UserSetModificationTime
 	holdsChangeTime atomic.Bool // likewise, UserSetChangeTime
@@ -52,7 +55,9 @@ type open struct {
 	watch    *watch   // CHANGE_NOTIFY's
 	dirKey   lock.Key // of parent; zero until somebody asks
 	deleting bool     // we marked it delete pending
-	touched  bool     // its data or size were changed under it
+	sequence sequences
+	locks    *lockSequences
+	touched  bool // its data or size were changed under it
 
 	granted  lock.Rights // by CREATE, with the two below
 	epoch    uint16
@@ -72,6 +77,9 @@ func (o *open) use(r *request) error {
 	if o.closed {
 		return ntstatus.FileClosed
 	}
+	if err := o.sequence.admit(r); err != nil {
+		return err
+	}
 	o.users[r] = struct{}{}
 	o.using.Add(1)
 	return nil
@@ -80,6 +88,7 @@ func (o *open) use(r *request) error {
 func (o *open) unuse(r *request) {
 	o.mu.Lock()
 	delete(o.users, r)
+	o.sequence.done(r)
 	o.mu.Unlock()
 	o.using.Done()
 }
@@ -180,9 +189,10 @@ func (r *request) open(id smb2.FileID) (*open, error) {
 
 // opens finds opens by their number at the counter.
 type opens struct {
-	mu     sync.Mutex // guards the fields below
-	by     map[uint64]*open
-	parked map[uint64]*open // durable ones whose clients are away; by does not have them
+	mu      sync.Mutex // guards the fields below
+	by      map[uint64]*open
+	parked  map[uint64]*open   // durable ones whose clients are away; by does not have them
+	creates map[createID]*open // CREATEs that may be sent again; nil: under way
 }
 
 func (t *opens) add(o *open) {
@@ -204,6 +214,7 @@ func (t *opens) addNew(o *open) bool {
 
 func (t *opens) remove(o *open) {
 	t.mu.Lock()
+	t.forget(o)
 	delete(t.by, o.number)
 	t.mu.Unlock()
 }

@@ -9,7 +9,6 @@ import (
 	"dittofs/gateway/lock"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
-	"dittofs/smbd/wire"
 )
 
 // A client that comes back for its durable open, [MS-SMB2] 3.3.5.9.7 and 3.3.5.9.12, and the time until then, 3.3.7.1.
@@ -44,7 +43,9 @@ func (t *opens) take(number uint64) *open {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	o := t.parked[number]
-	delete(t.parked, number)
+	if delete(t.parked, number); o != nil {
+		t.forget(o)
+	}
 	return o
 }
 
@@ -59,6 +60,7 @@ func (t *opens) dropped(o *open) {
 	t.mu.Lock()
 	mine := t.parked[o.number] == o
 	if mine {
+		t.forget(o)
 		delete(t.parked, o.number)
 	}
 	t.mu.Unlock()
@@ -85,6 +87,7 @@ func reconnect(ctx context.Context, r *request, q *smb2.CreateRequest) (reply, e
 		ask.Lease, ask.LeaseKey, ask.Key = true, lock.GUID(l.Key), named(s, vol, q.Name)
 	}
 	o := newOpen(r)
+	o.sequence.now = r.ChannelSequence()
 	o.vol, o.number, o.owner, o.kind, o.leaseKey = vol, ask.Open, ask.Owner, lock.Oplock, ask.LeaseKey
 	if ask.Lease {
 		o.kind = lock.LeaseV2
@@ -120,12 +123,11 @@ func reconnect(ctx context.Context, r *request, q *smb2.CreateRequest) (reply, e
 		o.close(context.WithoutCancel(ctx))
 		return nil, err
 	}
-	a := &smb2.CreateResponse{
-		CreateAction: smb2.FileOpened, FileID: o.id, FileAttributes: i.attributes, AllocationSize: i.alloc, EndOfFile: i.size,
-		CreationTime: wire.FiletimeOf(i.birth), LastAccessTime: wire.FiletimeOf(i.access),
-		LastWriteTime: wire.FiletimeOf(i.write), ChangeTime: wire.FiletimeOf(i.change),
-	}
+	a := created(o, i)
 	a.OplockLevel, a.Contexts.Lease = o.cached()
+	if x.DurableRequestV2 != nil { // a CREATE that is sent again
+		o.durable.answer(&a.Contexts)
+	}
 	r.after = append(r.after, func() { close(o.announced) })
 	return a, nil
 }
@@ -174,10 +176,14 @@ func (o *open) revive(res *lock.ReconnectResult) error {
 	o.key, o.directory, o.parentKey = q.Key, q.Directory, q.ParentKey
 	o.durable = durable{v2: !q.CreateGuid.IsZero(), guid: q.CreateGuid, timeout: q.Durable}
 	o.asked, o.granted, o.epoch, o.breaking = true, q.Rights, q.Epoch, res.Breaking
+	if o.createGUID = q.CreateGuid; o.durable.v2 {
+		opens.made(createID{o.owner.Client.GUID, o.createGUID}, o)
+	}
 	if old := opens.take(q.Open); old != nil {
 		o.vol, o.file, o.access, o.options = old.vol, old.file, old.access, old.options
 		o.parent, o.name, o.path, o.dirKey, o.deleting = old.parent, old.name, old.path, old.dirKey, old.deleting
 		o.pos.Store(old.pos.Load())
+		o.locks, o.app = old.locks, old.app
 		return nil
 	}
 	err := recall(o, &m)

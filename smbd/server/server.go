@@ -61,7 +61,7 @@ func New(cfg Config) *Server {
 		hold:     cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
 		shares:   map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
 		visitors: newVisitors(cfg.Settings.SMB.Connections, cfg.Settings.SMB.ConnectionsPerAddress),
-		opens:    opens{by: map[uint64]*open{}, parked: map[uint64]*open{}}, watches: newWatches(), listings: listings{by: map[lock.Key]*listing{}}, streams: streams{by: map[lock.Key][]*stream{}},
+		opens:    opens{by: map[uint64]*open{}, parked: map[uint64]*open{}, creates: map[createID]*open{}}, watches: newWatches(), listings: listings{by: map[lock.Key]*listing{}}, streams: streams{by: map[lock.Key][]*stream{}},
 		conns: map[*conn]struct{}{}, sessions: map[uint64]*session{},
 	}
 	if s.name == "" {

@@ -21,6 +21,8 @@ const (
 	NameDurableRequestV2   = "DH2Q"
 	NameDurableReconnectV2 = "DH2C"
 	NameAAPL               = "AAPL"
+	NameAppInstanceID      = "\x45\xBC\xA6\x6A\xEF\xA7\xF7\x4A\x90\x08\xFA\x46\x2E\x14\x4D\x74"
+	NameAppInstanceVersion = "\xB9\x82\xD0\xB7\x3B\x56\x07\x4F\xA0\x7B\x52\x4A\x81\x16\xA0\x10"
 )
 
 // CreateContext is a context as it lies in the list.
@@ -108,6 +110,14 @@ type DurableReconnectV2 struct {
 	Flags      uint32
 }
 
+// AppInstanceVersion is SMB2_CREATE_APP_INSTANCE_VERSION, 2.2.13.2.15.
+type AppInstanceVersion struct{ High, Low uint64 }
+
+// Before reports whether v is older than w.
+func (v AppInstanceVersion) Before(w *AppInstanceVersion) bool {
+	return v.High < w.High || v.High == w.High && v.Low < w.Low
+}
+
 // CreateContexts are a request's. A nil or false field is absent.
 type CreateContexts struct {
 	ExtendedAttributes []byte // FILE_FULL_EA_INFORMATION, [MS-FSCC] 2.4.16
@@ -122,6 +132,8 @@ type CreateContexts struct {
 	DurableRequestV2   *DurableRequestV2
 	DurableReconnectV2 *DurableReconnectV2
 	AAPL               []byte
+	AppInstanceID      *[16]byte // 2.2.13.2.13
+	AppInstanceVersion *AppInstanceVersion
 	Unknown            []CreateContext
 }
 
@@ -177,6 +189,13 @@ func (n *CreateContexts) one(x CreateContext) (err error) {
 		size, n.DurableReconnectV2 = 36, d
 	case NameAAPL:
 		n.AAPL = c.Rest()
+	case NameAppInstanceID:
+		c.Skip(4) // StructureSize, Reserved
+		id := c.Bytes16()
+		size, n.AppInstanceID = 20, &id
+	case NameAppInstanceVersion:
+		c.Skip(8) // StructureSize, Reserved, Padding
+		size, n.AppInstanceVersion = 24, &AppInstanceVersion{High: c.Uint64(), Low: c.Uint64()}
 	default:
 		n.Unknown = append(n.Unknown, x)
 	}
@@ -233,6 +252,12 @@ func (n *CreateContexts) append(b []byte) []byte {
 	}
 	if n.AAPL != nil {
 		l.add(NameAAPL, n.AAPL)
+	}
+	if id := n.AppInstanceID; id != nil {
+		l.add(NameAppInstanceID, append(wire.Append16(nil, 20), append([]byte{0, 0}, id[:]...)...))
+	}
+	if v := n.AppInstanceVersion; v != nil {
+		l.add(NameAppInstanceVersion, wire.Append64(wire.Append64(wire.AppendZero(wire.Append16(nil, 24), 6), v.High), v.Low))
 	}
 	for _, u := range n.Unknown {
 		l.add(u.Name, u.Data)
