@@ -7,7 +7,7 @@ TOOL    := go tool -modfile=packaging/tools/go.mod
 
 # What the tests and `make run` need besides Go, as COMMAND=PACKAGE of Debian and Ubuntu.
 NEED_RUN  := fusermount3=fuse3
-NEED_TEST := $(NEED_RUN) git=git python3=python3 impacket-netview=python3-impacket smbclient=smbclient nfs-cp=libnfs-utils showmount=nfs-common rpcbind=rpcbind ip=iproute2 gcc=gcc krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user /usr/lib/python3/dist-packages/gssapi=python3-gssapi
+NEED_TEST := $(NEED_RUN) git=git python3=python3 impacket-netview=python3-impacket smbclient=smbclient nfs-cp=libnfs-utils showmount=nfs-common rpcbind=rpcbind ip=iproute2 gcc=gcc krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user smbtorture=samba-testsuite /usr/lib/python3/dist-packages/gssapi=python3-gssapi
 
 .PHONY: build run test check deb rpm vm-test fuzz generate clean need-run need-test
 build:
@@ -44,6 +44,11 @@ deb rpm: build
 # Real kernel NFS and CIFS clients and systemd, in booted virtual machines. Five minutes; needs root.
 vm-test: deb
 	packaging/check/vm/test
+
+# All of Samba's own SMB tests, with NFS on the same tree beside them; T=smb2.lease runs what begins so. Ten minutes; needs root.
+.PHONY: smbtorture
+smbtorture: need-test build
+	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_SMBTORTURE=$(or $(T),all) go test ./packaging/check -run SMBTorture -count 1 -v -timeout 60m
 
 # One million executions over all fuzz targets, in turn.
 fuzz:

@@ -33,10 +33,12 @@ func upCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "up",
 		Usage:     "serve an existing directory over NFS and SMB, in the foreground",
-		ArgsUsage: "DIR",
+		ArgsUsage: "DIR | --config FILE",
 		Description: "Mounts DIR through FUSE over its own path and serves it until Ctrl-C, which unmounts it and leaves it as any directory.\n" +
-			"Prints one line 'ready nfs=… mount=… nlm=… nsm=… smb=… metrics=… tree=…' when every door answers.",
+			"Prints one line 'ready nfs=… mount=… nlm=… nsm=… smb=… metrics=… tree=…' when every door answers.\n" +
+			"With --config it serves what a configuration file says, as systemd's units would: several directories, each with settings of its own.",
 		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Usage: "serve what `FILE` says, instead of DIR and the other options but --user"},
 			&cli.StringFlag{Name: "state", Usage: "`DIR` of the lock database and sockets (default: /var/lib/dittofs-up/NAME)"},
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` that the doors listen on; empty: all"},
 			&cli.StringFlag{Name: "user", Usage: "add the SMB user `NAME`, password from DITTOFS_PASSWORD or standard input"},
@@ -54,7 +56,7 @@ func upCommand() *cli.Command {
 			&cli.DurationFlag{Name: "grace", Value: d.Lock.Grace.D(), Usage: "how long NLM clients may reclaim after a crash"},
 		},
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
+			if c.NArg() != 1 && c.String("config") == "" {
 				return errors.New("up: name one existing directory")
 			}
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -65,11 +67,14 @@ func upCommand() *cli.Command {
 }
 
 func up(ctx context.Context, c *cli.Context) error {
-	cfg, err := upConfig(c)
+	read := upConfig
+	if c.String("config") != "" {
+		read = upFile
+	}
+	cfg, err := read(c)
 	if err != nil {
 		return err
 	}
-	dir := cfg.Exports[0].Path
 	if err := preflight(cfg); err != nil {
 		return err
 	}
@@ -82,9 +87,11 @@ func up(ctx context.Context, c *cli.Context) error {
 		return err
 	}
 	defer unlock()
-	unmount(dir) // what a gateway left that was killed
+	for _, e := range cfg.Exports {
+		unmount(e.Path) // what a gateway left that was killed
+	}
 	if name := c.String("user"); name != "" {
-		if err := addUser(cfg, name, dir); err != nil {
+		if err := addUser(cfg, name, cfg.Exports[0].Path); err != nil {
 			return err
 		}
 	}
@@ -106,11 +113,28 @@ func up(ctx context.Context, c *cli.Context) error {
 		announce(cfg, st)
 		return nil
 	})
-	unmount(dir)
+	for _, e := range cfg.Exports {
+		unmount(e.Path)
+	}
 	if err != nil && created {
 		os.RemoveAll(cfg.State)
 	}
 	return err
+}
+
+// upFile reads the configuration file that --config names.
+func upFile(c *cli.Context) (*config.Config, error) {
+	if c.NArg() != 0 {
+		return nil, errors.New("up: --config says which directories are served; name none beside it")
+	}
+	cfg, err := config.Load(c.String("config"))
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Exports) == 0 {
+		return nil, fmt.Errorf("up: %s names no [[export]]", c.String("config"))
+	}
+	return cfg, nil
 }
 
 // upConfig turns the flags into a configuration with one export.
@@ -300,7 +324,11 @@ func announce(cfg *config.Config, st ipc.Status) {
 		smb += ",port=" + p
 		mac = ":" + p
 	}
-	fmt.Printf("\nServing %s\n", e.Path)
+	fmt.Printf("\nServing %s", e.Path)
+	if n := len(cfg.Exports) - 1; n > 0 {
+		fmt.Printf(" and %d more", n)
+	}
+	fmt.Println()
 	fmt.Printf("  Linux    mount -t nfs -o %s %s:%s /mnt\n", nfs, host, e.Path)
 	fmt.Printf("  Linux    mount -t cifs -o %s,username=USER //%s/%s /mnt\n", smb, host, e.Name)
 	fmt.Printf("  Windows  net use Z: \\\\%s\\%s /user:USER\n", host, e.Name)

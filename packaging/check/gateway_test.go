@@ -79,8 +79,14 @@ func tree(t *testing.T) string {
 // up starts the gateway on a tree and waits for its ready line.
 func up(t *testing.T, dir string, args ...string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, Dir: dir, State: filepath.Join(filepath.Dir(dir), "state"), Ready: map[string]string{}}
-	args = append([]string{"up", dir, "--state", g.State, "--listen", "127.0.0.1", "--user", smbUser}, args...)
+	state := filepath.Join(filepath.Dir(dir), "state")
+	return upWith(t, dir, state, append([]string{"up", dir, "--state", state, "--listen", "127.0.0.1", "--user", smbUser}, args...)...)
+}
+
+// upWith starts the gateway with these arguments; dir is one of the trees that it serves then.
+func upWith(t *testing.T, dir, state string, args ...string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, Dir: dir, State: state, Ready: map[string]string{}}
 	g.cmd = exec.Command(filepath.Join(bin, "dittofs"), args...)
 	g.cmd.Env = append(os.Environ(), "DITTOFS_PASSWORD="+smbPassword)
 	g.cmd.Stderr = g

@@ -1,0 +1,151 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// torture are the shares that smbtorture's tests ask for, each with what is special about it.
+var torture = map[string]string{"share": "", "kernel": "", "shadow": "", "create_no_streams": "", "fruit": "", "nofruit": ""}
+
+// TestSMBTorture runs Samba's own tests while NFS reads and writes beside them. DITTOFS_SMBTORTURE=all runs the slow ones too; a name
+// runs only the tests that begin with it.
+func TestSMBTorture(t *testing.T) {
+	base := filepath.Dir(tree(t))
+	var conf strings.Builder
+	fmt.Fprintf(&conf, "state = %q\nrun = %q\nlisten = \"127.0.0.1\"\nlog_level = \"warn\"\n", base+"/state", base+"/state/run")
+	for name, more := range torture {
+		dir := filepath.Join(base, name)
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		os.Chmod(dir, 0o777)
+		os.Chown(dir, owner, owner)
+		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\n%s\n", dir, name, more)
+	}
+	file := filepath.Join(base, "torture.toml")
+	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := upWith(t, filepath.Join(base, "share"), filepath.Join(base, "state"), "up", "--config", file, "--user", smbUser)
+
+	which := os.Getenv("DITTOFS_SMBTORTURE")
+	slow := names(t, "smbtorture/slow.txt")
+	var list bytes.Buffer
+	for _, f := range []string{"core.txt", "special.txt", "aapl.txt"} {
+		b, err := os.ReadFile("smbtorture/" + f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			name, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+			switch {
+			case name == "" || name[0] == '#', which == "" && slow[name] != "", which != "" && which != "all" && !strings.HasPrefix(name, which):
+				continue
+			}
+			list.WriteString(strings.ReplaceAll(line, "@EXPORTED_DIRECTORY@", base))
+		}
+	}
+	work := t.TempDir()
+	if d := os.Getenv("DITTOFS_SMBTORTURE_LOGS"); d != "" {
+		work = d
+	}
+	if err := os.WriteFile(work+"/list", list.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	stop, beside, calls := make(chan struct{}), make(chan struct{}), 0
+	go func() { defer close(beside); g.nfsBeside(t, stop, &calls) }()
+	_, port, _ := net.SplitHostPort(g.Ready["smb"])
+	cmd := exec.Command("smbtorture/run", "127.0.0.1", port, "share", smbUser, "-", work+"/list", work+"/out.tsv")
+	cmd.Env = append(os.Environ(), "SMB_PASS="+smbPassword, "QUIET=1", "PRE_CMD=rm -rf "+base+"/share/*")
+	out, err := cmd.CombinedOutput()
+	close(stop)
+	<-beside
+	if _, ran := err.(*exec.ExitError); err != nil && !ran {
+		t.Fatalf("smbtorture/run: %v\n%s", err, out)
+	}
+	t.Logf("%d calls over NFS beside it\n%s", calls, out)
+	if calls < 100 {
+		t.Errorf("only %d calls over NFS beside the tests", calls)
+	}
+
+	reasons := names(t, work+"/out.tsv.reasons")
+	expected := names(t, "smbtorture/expected.txt")
+	results := names(t, work+"/out.tsv")
+	if len(results) < bytes.Count(list.Bytes(), []byte("\n")) {
+		t.Errorf("%d results of %d tests", len(results), bytes.Count(list.Bytes(), []byte("\n")))
+	}
+	var tests []string
+	for name := range results {
+		tests = append(tests, name)
+	}
+	slices.Sort(tests)
+	for _, name := range tests {
+		result, _, _ := strings.Cut(results[name], "\t")
+		switch {
+		case result != "pass" && expected[name] == "":
+			t.Errorf("%s: %s", name, reasons[name])
+		case result == "pass" && expected[name] != "":
+			t.Errorf("%s passes: take it off smbtorture/expected.txt", name)
+		}
+	}
+}
+
+// names reads lines of a name and, behind a tab, what is to be said of it.
+func names(t *testing.T, file string) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		name, rest, _ := strings.Cut(strings.TrimRight(line, "\n"), "\t")
+		if name != "" && name[0] != '#' {
+			if rest == "" {
+				rest = "-"
+			}
+			out[name] = rest
+		}
+	}
+	return out
+}
+
+// nfsBeside writes and reads a file over NFS until stop, checks what it reads, and counts its calls.
+func (g *gateway) nfsBeside(t *testing.T, stop <-chan struct{}, calls *int) {
+	name := ".beside" // smbtorture's own files are taken away between tests, this one is not
+	if err := os.WriteFile(filepath.Join(g.Dir, name), nil, 0o666); err != nil {
+		t.Error(err)
+		return
+	}
+	os.Chmod(filepath.Join(g.Dir, name), 0o666)
+	n := g.nfs(t, owner)
+	fh := n.must(name)
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		text := fmt.Sprintf("written as number %d", *calls)
+		offset := uint64(*calls%64) * 4096
+		if st := n.write(fh, offset, text); st != nfsOK {
+			t.Errorf("WRITE beside the tests: %d", st)
+			return
+		}
+		if got, st := n.read(fh, offset, uint32(len(text))); st != nfsOK || got != text {
+			t.Errorf("READ beside the tests: %d, %q, want %q", st, got, text)
+			return
+		}
+		*calls += 2
+	}
+}
