@@ -4,10 +4,12 @@ basic    create, remove, lookups, attributes, data, directories, links, renames,
 general  many small files, a tree copied, packed, unpacked and compared, a sort and a database on it
 special  what network file systems stumble over: open files without a name, holes, large offsets, names, exclusive creation, cookies
 lock     fcntl's ranges, from two processes
+data     thousands of random writes, truncations, holes and mappings, each byte compared with what it must be
 """
 import errno
 import fcntl
 import hashlib
+import mmap
 import os
 import random
 import shutil
@@ -18,7 +20,7 @@ import sys
 import tarfile
 import traceback
 
-steps = {"basic": [], "general": [], "special": [], "lock": []}
+steps = {"basic": [], "general": [], "special": [], "lock": [], "data": []}
 
 
 def step(suite):
@@ -511,6 +513,52 @@ def cycle_is_found(me, you):
     assert got == "deadlock", got
     all_of(me, ("u", 0, 1, "ok"))
     assert you.end() == "ok"
+
+
+# data
+
+@step("data")
+def random_operations(d):
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    r, path, want = random.Random(seed), d + "/f", bytearray()
+    fd = os.open(path, os.O_CREAT | os.O_RDWR)
+    for n in range(int(os.environ.get("OPERATIONS", 1500))):
+        what = r.choice(("write", "write", "append", "read", "read", "truncate", "map", "reopen", "sync", "rename"))
+        at, size = r.randrange(0, 300000), r.choice((1, 7, 512, 4096, 5000, 70000))
+        if what in ("write", "append"):
+            at, data = len(want) if what == "append" else at, r.randbytes(size)
+            if at + size > 400000:
+                continue
+            assert os.pwrite(fd, data, at) == size
+            want.extend(bytes(max(0, at + size - len(want))))
+            want[at:at + size] = data
+        elif what == "truncate":
+            os.ftruncate(fd, at)
+            want = want[:at] + bytes(max(0, at - len(want)))
+        elif what == "map" and want:
+            with mmap.mmap(fd, len(want)) as m:
+                at = r.randrange(len(want))
+                assert m[at:at + size] == want[at:at + size], "seed %d, step %d: mapped bytes" % (seed, n)
+                data = r.randbytes(min(size, len(want) - at))
+                m[at:at + len(data)] = data
+                want[at:at + len(data)] = data
+                m.flush()
+        elif what == "reopen":
+            os.close(fd)
+            assert os.stat(path).st_size == len(want), "seed %d, step %d: size" % (seed, n)
+            fd = os.open(path, os.O_RDWR)
+        elif what == "sync":
+            os.fsync(fd)
+        elif what == "rename":
+            os.rename(path, path + "x")
+            path += "x"
+            if len(path) > len(d) + 40:
+                os.rename(path, d + "/f")
+                path = d + "/f"
+        got = os.pread(fd, size, at)
+        assert got == want[at:at + size], "seed %d, step %d (%s): bytes at %d" % (seed, n, what, at)
+    os.close(fd)
+    assert get(path) == want, "seed %d: at the end" % seed
 
 
 def main():
