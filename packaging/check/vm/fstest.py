@@ -203,7 +203,8 @@ def tree_copied_and_packed(d):
         os.mkdir(d + "/src/%d" % i)
         for j in range(20):
             put(d + "/src/%d/%d" % (i, j), r.randbytes(r.choice((0, 1, 100, 5000, 70000))))
-        os.symlink("../%d" % ((i + 1) % 10), d + "/src/%d/next" % i)
+        if os.environ.get("SYMLINKS") != "no":
+            os.symlink("../%d" % ((i + 1) % 10), d + "/src/%d/next" % i)
     want = digest(d + "/src")
     shutil.copytree(d + "/src", d + "/copy", symlinks=True)
     assert digest(d + "/copy") == want
