@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dittofs/packaging/bench/side"
+)
+
+const user, password = "bench", "Secret1"
+
+// shares are one directory under three names; "sealed" is served only encrypted.
+var shares = []string{"plain", "signed", "sealed"}
+
+func start(name, dir, state string) (*side.Server, error) {
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, err
+	}
+	if name == "dittofs" {
+		return startDittofs(dir, state)
+	}
+	return startSamba(dir, state)
+}
+
+// startDittofs serves the directory itself, and the two other names by bind mounts of it that are exports of their own.
+func startDittofs(dir, state string) (*side.Server, error) {
+	var conf strings.Builder
+	fmt.Fprintf(&conf, "state = %q\nrun = %q\nlisten = \"127.0.0.1\"\nlog_level = \"warn\"\n[smb]\nsigning = \"optional\"\nconnections_per_address = 0\n",
+		state, filepath.Join(state, "run"))
+	return nil, fmt.Errorf("%s", conf.String())
+}
+
+// samba is its configuration with what NFS beside it needs: kernel oplocks, POSIX locks, no trust in its own caches.
+const samba = `[global]
+  workgroup = WORKGROUP
+  netbios name = BENCH
+  server role = standalone server
+  interfaces = lo
+  bind interfaces only = yes
+  smb ports = 445
+  server signing = auto
+  private dir = %[1]s
+  lock directory = %[1]s
+  state directory = %[1]s
+  cache directory = %[1]s
+  pid directory = %[1]s
+  ncalrpc dir = %[1]s
+  passdb backend = smbpasswd:%[1]s/smbpasswd
+  log file = %[1]s/log
+  load printers = no
+  disable spoolss = yes
+  force user = root
+  max connections = 0
+`
+
+func startSamba(dir, state string) (*side.Server, error) {
+	conf := fmt.Sprintf(samba, state)
+	for _, s := range shares {
+		conf += fmt.Sprintf("[%s]\n  path = %s\n  read only = no\n  kernel oplocks = yes\n  posix locking = yes\n", s, dir)
+		if s == "sealed" {
+			conf += "  smb encrypt = required\n"
+		}
+	}
+	file := filepath.Join(state, "smb.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	exec.Command("useradd", "-M", "-s", "/bin/false", user).Run() // in this mount namespace's own /etc
+	add := exec.Command("smbpasswd", "-c", file, "-a", "-s", user)
+	add.Stdin = strings.NewReader(password + "\n" + password + "\n")
+	if out, err := add.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("smbpasswd: %v: %s", err, out)
+	}
+	s, err := side.Start(nil, "smbd", "-F", "--no-process-group", "-s", file)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		session, err := dial("signed")
+		if err == nil {
+			session.Logoff()
+			return s, nil
+		}
+		if time.Now().After(end) {
+			s.Stop()
+			return nil, fmt.Errorf("Samba does not answer: %w", err)
+		}
+	}
+}
