@@ -102,6 +102,7 @@ func Start(env []string, name string, args ...string) (*Server, error) {
 	s := &Server{Cmd: exec.Command(name, args...)}
 	s.Cmd.Env = append(os.Environ(), env...)
 	s.Cmd.Stdout, s.Cmd.Stderr = os.Stderr, os.Stderr
+	s.Cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // some end their whole process group
 	return s, s.Cmd.Start()
 }
 

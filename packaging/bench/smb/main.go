@@ -64,11 +64,13 @@ func run() error {
 		}
 		t := side.Table{Title: "on " + area + ", each a second and server CPU", Servers: strings.Split(*servers, ",")}
 		for _, name := range t.Servers {
+			for _, share := range shares {
+				if err := prepare(filepath.Join(dir, share)); err != nil {
+					return err
+				}
+			}
 			s, err := start(name, dir, filepath.Join(base, name+"-"+area))
 			if err != nil {
-				return err
-			}
-			if err := prepare(dir); err != nil {
 				return err
 			}
 			measureAll(s, match, func(what string, r side.Result) { t.Add(what, name, r) })
@@ -83,9 +85,9 @@ func run() error {
 	return nil
 }
 
-// prepare makes what the operations read, on the served directory itself.
+// prepare makes what the operations read.
 func prepare(dir string) error {
-	for _, d := range []string{"list", "work"} {
+	for _, d := range []string{".", "list", "work"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o777); err != nil {
 			return err
 		}

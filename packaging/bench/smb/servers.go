@@ -11,9 +11,9 @@ import (
 	"dittofs/packaging/bench/side"
 )
 
-const user, password = "bench", "Secret1"
+const user, password = "root", "Secret1" // an account that every system has
 
-// shares are one directory under three names; "sealed" is served only encrypted.
+// shares are directories of the same contents; "sealed" is served only encrypted.
 var shares = []string{"plain", "signed", "sealed"}
 
 func start(name, dir, state string) (*side.Server, error) {
@@ -26,12 +26,18 @@ func start(name, dir, state string) (*side.Server, error) {
 	return startSamba(dir, state)
 }
 
-// startDittofs serves the directory itself, and the two other names by bind mounts of it that are exports of their own.
 func startDittofs(dir, state string) (*side.Server, error) {
 	var conf strings.Builder
-	fmt.Fprintf(&conf, "state = %q\nrun = %q\nlisten = \"127.0.0.1\"\nlog_level = \"warn\"\n[smb]\nsigning = \"optional\"\nconnections_per_address = 0\n",
+	fmt.Fprintf(&conf, "state = %q\nrun = %q\nlisten = \"127.0.0.1\"\nlog_level = \"warn\"\n[nfs]\nrpcbind = false\n[smb]\nsigning = \"optional\"\nconnections_per_address = 8192\n",
 		state, filepath.Join(state, "run"))
-	return nil, fmt.Errorf("%s", conf.String())
+	for _, s := range shares {
+		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\nencrypt = %v\n", filepath.Join(dir, s), s, s == "sealed")
+	}
+	file := filepath.Join(state, "gateway.toml")
+	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
+		return nil, err
+	}
+	return side.Dittofs(*bin, []string{"DITTOFS_PASSWORD=" + password}, "--config", file, "--user", user)
 }
 
 // samba is its configuration with what NFS beside it needs: kernel oplocks, POSIX locks, no trust in its own caches.
@@ -53,14 +59,13 @@ const samba = `[global]
   log file = %[1]s/log
   load printers = no
   disable spoolss = yes
-  force user = root
   max connections = 0
 `
 
 func startSamba(dir, state string) (*side.Server, error) {
 	conf := fmt.Sprintf(samba, state)
 	for _, s := range shares {
-		conf += fmt.Sprintf("[%s]\n  path = %s\n  read only = no\n  kernel oplocks = yes\n  posix locking = yes\n", s, dir)
+		conf += fmt.Sprintf("[%s]\n  path = %s\n  read only = no\n  kernel oplocks = yes\n  posix locking = yes\n", s, filepath.Join(dir, s))
 		if s == "sealed" {
 			conf += "  smb encrypt = required\n"
 		}
@@ -69,7 +74,6 @@ func startSamba(dir, state string) (*side.Server, error) {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
-	exec.Command("useradd", "-M", "-s", "/bin/false", user).Run() // in this mount namespace's own /etc
 	add := exec.Command("smbpasswd", "-c", file, "-a", "-s", user)
 	add.Stdin = strings.NewReader(password + "\n" + password + "\n")
 	if out, err := add.CombinedOutput(); err != nil {
