@@ -36,6 +36,8 @@ type Options struct {
 	Sink func(lock.Event)
 	// Describe, if not nil, says that the door borrows quiet marks. It fills in Path and User of an open that was made without them.
 	Describe func(r *lock.OpenRequest)
+	// Eases says that the door takes the ease of its opens (lock/ease.go): reading and writing that costs no question.
+	Eases bool
 }
 
 // Client is a daemon's seat at the counter. Its Open, Lock and Access block; Manager is the counter as it is. Ticket, open and access
@@ -140,6 +142,7 @@ type counter struct {
 	events  *queue
 	deliver func(lock.Answer) bool
 	quiet   quiet
+	ease    eases
 
 	mu    sync.Mutex    // guards the fields below
 	line  *line         // nil while the door is away or presents itself
@@ -230,6 +233,7 @@ func (m *counter) take(ctx context.Context, limit time.Time) (*line, error) {
 // away takes l out of use.
 func (m *counter) away(l *line) {
 	m.quiet.end(l)
+	m.ease.end(l)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.line == l {
@@ -277,6 +281,7 @@ func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		l, err := m.connect(ctx, life)
 		if err == nil {
+			m.ease.settle()
 			if err = m.present(ctx, l); err == nil {
 				m.mu.Lock()
 				m.line = l
@@ -287,6 +292,7 @@ func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
 			l.hangup()
 			<-l.dead
 			m.quiet.end(l)
+			m.ease.end(l)
 			l.reading.Wait()
 		}
 		if first && status.Code(err) == codes.FailedPrecondition {
@@ -326,7 +332,7 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 	known := m.epoch
 	m.mu.Unlock()
 	hello, err := l.rpc.Hello(ctx, &lockpb.HelloRequest{Version: Version, Door: uint32(m.options.Door), Name: m.options.Name, Epoch: known,
-		Borrows: m.options.Describe != nil})
+		Borrows: m.options.Describe != nil || m.options.Eases})
 	if err != nil {
 		return fail(err)
 	}
@@ -337,6 +343,7 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 	m.epoch = hello.Epoch
 	m.mu.Unlock()
 	m.quiet.begin(l)
+	m.ease.begin(l)
 	events, err := l.rpc.Events(life, &lockpb.Empty{})
 	if err != nil {
 		return fail(err)
@@ -349,7 +356,9 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 				return
 			}
 			for _, p := range batch.Events {
-				if e := EventOf(p); e.Mark != nil {
+				if e := EventOf(p); e.Mark != nil && e.Mark.Open != 0 {
+					m.easeOf(l, e.Mark)
+				} else if e.Mark != nil {
 					m.mark(l, e.Mark)
 				} else if !m.event(e) {
 					m.options.Log.Error("sink does not take its events", "waiting", queueMax)
@@ -372,6 +381,7 @@ func (m *counter) event(e lock.Event) bool {
 	case e.Break != nil:
 		m.ledger.broken(*e.Break)
 	case e.Gone != nil:
+		m.ease.drop(e.Gone.Open)
 		m.ledger.taken(*e.Gone)
 	case e.Change == nil && e.Watch == nil:
 		return true // of a kind that this version does not know

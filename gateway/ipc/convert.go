@@ -326,7 +326,7 @@ func EventPB(e lock.Event) *lockpb.Event {
 		return &lockpb.Event{What: &lockpb.Event_Gone{Gone: &lockpb.Gone{Key: keyPB(g.Key), Open: g.Open, Range: g.Range, Owner: ownerPB(g.Owner),
 			Offset: g.Offset, Length: g.Length, Exclusive: g.Exclusive, Flock: g.Flock}}}
 	case e.Mark != nil:
-		return &lockpb.Event{What: &lockpb.Event_Mark{Mark: &lockpb.Mark{Marks: e.Mark.Marks, Lent: e.Mark.Lent}}}
+		return &lockpb.Event{What: &lockpb.Event_Mark{Mark: &lockpb.Mark{Marks: e.Mark.Marks, Lent: e.Mark.Lent, Open: e.Mark.Open, Ease: uint32(e.Mark.Ease)}}}
 	}
 	return &lockpb.Event{}
 }
@@ -354,7 +354,7 @@ func EventOf(p *lockpb.Event) lock.Event {
 		return lock.Event{Gone: &lock.Gone{Key: keyOf(g.GetKey()), Open: g.GetOpen(), Range: g.GetRange(), Owner: ownerOf(g.GetOwner()),
 			Offset: g.GetOffset(), Length: g.GetLength(), Exclusive: g.GetExclusive(), Flock: g.GetFlock()}}
 	case *lockpb.Event_Mark:
-		return lock.Event{Mark: &lock.MarkEvent{Marks: w.Mark.GetMarks(), Lent: w.Mark.GetLent()}}
+		return lock.Event{Mark: &lock.MarkEvent{Marks: w.Mark.GetMarks(), Lent: w.Mark.GetLent(), Open: w.Mark.GetOpen(), Ease: lock.Ease(w.Mark.GetEase())}}
 	}
 	return lock.Event{}
 }

@@ -48,6 +48,7 @@ func (m *counter) Close(ctx context.Context, r lock.CloseRequest) (res lock.Clos
 	if m.quiet.closed(r.Open) {
 		return lock.CloseResult{Outcome: lock.Granted}, nil
 	}
+	m.ease.drop(r.Open)
 	err = m.ask(ctx, func(ctx context.Context, l *line) error {
 		p, err := l.rpc.Close(ctx, CloseRequestPB(r))
 		if err != nil {
@@ -55,6 +56,7 @@ func (m *counter) Close(ctx context.Context, r lock.CloseRequest) (res lock.Clos
 		}
 		res = CloseResultOf(p)
 		m.ledger.closed(r.Open)
+		m.ease.drop(r.Open) // one that was lent meanwhile
 		return nil
 	})
 	return res, err
@@ -62,6 +64,9 @@ func (m *counter) Close(ctx context.Context, r lock.CloseRequest) (res lock.Clos
 
 func (m *counter) Access(ctx context.Context, r lock.AccessRequest) (res lock.Result, err error) {
 	if m.quiet.access(r) {
+		return lock.Result{Outcome: lock.Granted, Quiet: true}, nil
+	}
+	if m.ease.enter(&r) {
 		return lock.Result{Outcome: lock.Granted, Quiet: true}, nil
 	}
 	t := &ticket{access: &r}
@@ -81,6 +86,12 @@ func (m *counter) Access(ctx context.Context, r lock.AccessRequest) (res lock.Re
 
 func (m *counter) Done(ctx context.Context, id uint64, changed bool) error {
 	if m.quiet.done(id) {
+		return nil
+	}
+	if k, ok := m.ease.leave(id, changed); ok {
+		if changed {
+			m.touched(k)
+		}
 		return nil
 	}
 	return m.ask(ctx, func(ctx context.Context, l *line) error {

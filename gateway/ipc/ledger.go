@@ -245,6 +245,13 @@ func (l *ledger) removeRanges(gone func(*lock.LockRequest) bool) {
 	}
 }
 
+// holds reports whether an open stands in the ledger.
+func (l *ledger) holds(n uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.opens[n] != nil
+}
+
 func (l *ledger) closed(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

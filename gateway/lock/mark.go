@@ -30,10 +30,12 @@ func (k Key) Mark() int {
 	return int((k.Ino ^ k.FSID ^ uint64(k.Gen)<<17) * 0x9e3779b97f4a7c15 >> 52)
 }
 
-// MarkEvent lends marks to a door, or calls them back.
+// MarkEvent lends marks to a door, or calls them back; or, with Open, the ease of one open.
 type MarkEvent struct {
 	Marks []uint32
 	Lent  bool
+	Open  uint64
+	Ease  Ease
 }
 
 // Loans is the counter's side: what is lent, to one door at a time. It is not safe for concurrent use.

@@ -49,6 +49,10 @@ func (v *visit) owes(marks []uint32) {
 // Returned says that the daemon has handed over its books for marks.
 func (v *visit) Returned(ctx context.Context, r *lockpb.Mark) (*lockpb.Empty, error) {
 	return verb(v, func(s Seat) (struct{}, error) {
+		if r.Open != 0 {
+			s.Rested(r.Open)
+			return struct{}{}, nil
+		}
 		if len(r.Marks) == 0 {
 			return struct{}{}, status.Error(codes.InvalidArgument, "no marks")
 		}

@@ -47,6 +47,8 @@ type Seat interface {
 	Mustered()
 	Borrow()
 	Returned(ctx context.Context, marks []uint32) error
+	// Rested says that an open asks again.
+	Rested(open uint64)
 }
 
 // Doors says whose hatches there are, and by which door each daemon comes.

@@ -116,6 +116,8 @@ func claim(reclaim bool) string {
 }
 
 func (s *deskSeat) Borrow() {}
+func (s *deskSeat) Rested(uint64) {}
+
 func (s *deskSeat) Returned(_ context.Context, marks []uint32) error {
 	s.say("returned", marks, "%v", marks)
 	return nil

@@ -22,7 +22,7 @@ func (s seats) Attach(door lock.Door, name string, sink func(lock.Event)) hatch.
 }
 func (s seats) NSMState() int32 { return 1 }
 
-// The law holds through the socket as it does in memory, and whether or not the local door asks for what it may do without.
+// The law holds through the socket as it does in memory, and whether or not the local door and SMB's opens ask for what they may do without.
 func TestLaw(t *testing.T) {
 	for name, describe := range map[string]func(*lock.OpenRequest){"asks": nil, "quiet": func(*lock.OpenRequest) {}} {
 		t.Run(name, func(t *testing.T) { law(t, describe) })
@@ -47,7 +47,7 @@ func law(t *testing.T, describe func(*lock.OpenRequest)) {
 				seat := m.Attach(door, name, sink)
 				return seat, seat.Detach
 			}
-			c, err := ipc.Dial(ctx, filepath.Join(dir, name+".sock"), ipc.Options{Door: door, Name: name, Log: quiet, Sink: sink, Describe: describe})
+			c, err := ipc.Dial(ctx, filepath.Join(dir, name+".sock"), ipc.Options{Door: door, Name: name, Log: quiet, Sink: sink, Describe: describe, Eases: describe != nil})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -95,7 +95,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	t.Cleanup(func() { cancel(); <-served; v.Close() })
 	doors := map[lock.Door]*ipc.Client{}
 	for name, door := range map[string]lock.Door{"lockd": lock.NLM, "fusefs": lock.Local, "smbd": lock.SMB} {
-		if doors[door], err = ipc.Dial(ctx, filepath.Join(dir, name+".sock"), ipc.Options{Door: door, Name: name, Log: quiet}); err != nil {
+		if doors[door], err = ipc.Dial(ctx, filepath.Join(dir, name+".sock"), ipc.Options{Door: door, Name: name, Log: quiet, Eases: true}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(doors[door].Hangup)

@@ -124,7 +124,7 @@ func (v *visit) Hello(_ context.Context, r *lockpb.HelloRequest) (*lockpb.HelloR
 		return nil, status.Errorf(codes.Unavailable, "process %d stands at %s's hatch", pid, v.hatch)
 	}
 	v.seat = v.house.Counter.Attach(door, v.hatch, v.tell)
-	if r.Borrows && door == lock.Local {
+	if r.Borrows && (door == lock.Local || door == lock.SMB) {
 		v.seat.Borrow()
 	}
 	v.log.Info("daemon came")
@@ -133,7 +133,7 @@ func (v *visit) Hello(_ context.Context, r *lockpb.HelloRequest) (*lockpb.HelloR
 
 // tell puts an event into the outbox; a daemon that does not fetch its events loses its seat.
 func (v *visit) tell(e lock.Event) {
-	if e.Mark != nil && !e.Mark.Lent {
+	if e.Mark != nil && !e.Mark.Lent && e.Mark.Open == 0 {
 		v.owes(e.Mark.Marks)
 	}
 	if !v.out.put(e) {

@@ -1,7 +1,8 @@
 // Package lockmgr is the counter: it keeps one lock.Table for each file, lets every door ask the law at it, and performs what the law says.
 //
 // How to read: manager.go has the files and the shape of every verb, verbs.go the verbs, seat.go a door's seat and its queue of events,
-// grace.go the restart, hosts.go who is monitored, deadlock.go the wait-for graph, marks.go the quiet marks.
+// grace.go the restart, hosts.go who is monitored, deadlock.go the wait-for graph, marks.go the quiet marks, eases.go reading and writing that
+// asks nobody.
 //
 // Lock order: file.mu, then Manager.mu, then Seat.mu or Seat.qmu; shard.mu is taken by itself or under nothing. marks.mu comes after
 // file.mu and before Seat.mu or Seat.qmu. deadlocks is taken before file.mu. No mutex is held while the vault is waited for or a sink is called.
@@ -92,6 +93,10 @@ type file struct {
 	network bool
 	// going: the file is delete pending, and Manager.going has it.
 	going bool
+	// eased are the opens that asked; disturbed counts those for whom no ease may be lent; calmer is closed when some came back.
+	eased     map[lock.ID]*easing
+	disturbed int
+	calmer    chan struct{}
 }
 
 // New returns the counter over what the last run left. Run must be called.
@@ -122,8 +127,8 @@ func (m *Manager) shard(k lock.Key) *shard {
 	return &m.shards[h>>58]
 }
 
-// file finds or makes the file of k and locks it. leave lets it go again.
-func (m *Manager) file(k lock.Key) *file {
+// pin finds or makes the file of k and keeps it until unpin.
+func (m *Manager) pin(k lock.Key) *file {
 	s := m.shard(k)
 	s.mu.Lock()
 	f := s.files[k]
@@ -138,6 +143,12 @@ func (m *Manager) file(k lock.Key) *file {
 	}
 	f.refs++
 	s.mu.Unlock()
+	return f
+}
+
+// file pins the file of k and locks it. leave lets it go again.
+func (m *Manager) file(k lock.Key) *file {
+	f := m.pin(k)
 	f.mu.Lock()
 	v := m.verbs.Get().(*lock.Verb)
 	v.At, v.Turn = time.Now(), m.turn.Add(1)
@@ -162,6 +173,7 @@ func (m *Manager) unpin(f *file) {
 	s.mu.Lock()
 	if f.refs--; f.refs == 0 && f.t.Empty() {
 		delete(s.files, f.t.Key)
+		clear(f.eased)
 		if f.seq = 0; len(s.free) < 64 {
 			s.free = append(s.free, f)
 		}

@@ -3,6 +3,7 @@ package lockmgr
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dittofs/gateway/lock"
@@ -15,10 +16,12 @@ type Seat struct {
 	door lock.Door
 	name string
 	sink func(lock.Event)
+	easy atomic.Bool // the door takes its opens' ease
 
 	mu       sync.Mutex // guards the fields below
 	opens    map[uint64]lock.Key
 	accesses map[uint64]lock.Key
+	eased    map[uint64]lock.Key // opens at ease, or that were
 	tickets  map[uint64]waits
 	mustered bool
 	gone     bool
@@ -249,6 +252,7 @@ func (s *Seat) Detach() {
 	}
 	m.everyFile(func(t *lock.Table) { t.Detach(s.n) })
 	m.marks.bereft(s)
+	s.uneasy()
 }
 
 // Mustered says that the door has presented everything it held.

@@ -70,6 +70,13 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 		}
 		defer release()
 	}
+	if r.Kind != lock.NoCache {
+		release, err := m.calm(ctx, r.Key, r.Owner.Client.GUID, r.LeaseKey)
+		if err != nil {
+			return lock.OpenResult{}, err
+		}
+		defer release()
+	}
 	id := lock.ID{Seat: s.n, N: r.Open}
 	f := m.file(r.Key)
 	if !s.claim(s.opens, r.Open, r.Key) {
@@ -149,8 +156,10 @@ func (s *Seat) Close(ctx context.Context, r lock.CloseRequest) (lock.CloseResult
 	if !ok {
 		return lock.CloseResult{Outcome: lock.Stale}, nil
 	}
+	s.forget(s.eased, r.Open)
 	f := s.m.file(k)
 	client := f.t.Client(lock.ID{Seat: s.n, N: r.Open})
+	f.rested(lock.ID{Seat: s.n, N: r.Open})
 	res := f.t.Close(lock.ID{Seat: s.n, N: r.Open}, r.Keep)
 	if err := s.m.leave(ctx, f); err != nil {
 		s.m.log.Error("lock database refuses", "file", k, "err", err)
@@ -178,6 +187,9 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 	defer m.marks.asked(s, r.Key.Mark())
 	switch res.Outcome {
 	case lock.Granted:
+		if s.easy.Load() && r.Open != 0 && r.Op.Ease() != 0 {
+			f.ease(s, r.Open)
+		}
 	case lock.Blocked:
 		req := r
 		s.waits(r.Ticket, waits{key: r.Key, access: r.ID, who: &waiter{ask: askAccess, what: req.What,
@@ -238,6 +250,11 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 	if nlm && r.Watch != "" {
 		watching = m.watch(r.Owner.Client.Name, r.Watch, r.NSMState)
 	}
+	release, err := m.calm(ctx, r.Key, lock.GUID{}, lock.GUID{})
+	if err != nil {
+		return lock.Result{}, err
+	}
+	defer release()
 	f := m.file(r.Key)
 	undo := f.t.Before(&r)
 	switch {
@@ -265,7 +282,7 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 	case lock.Limit:
 		limit = m.limit(&f.t, r.Owner.Client, kind)
 	}
-	err := m.leave(ctx, f)
+	err = m.leave(ctx, f)
 	if err == nil && watching != 0 {
 		err = m.vault.Wait(context.WithoutCancel(ctx), watching)
 	}

@@ -2465,6 +2465,8 @@ type Mark struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Marks         []uint32               `protobuf:"varint,1,rep,packed,name=marks,proto3" json:"marks,omitempty"`
 	Lent          bool                   `protobuf:"varint,2,opt,name=lent,proto3" json:"lent,omitempty"`
+	Open          uint64                 `protobuf:"varint,3,opt,name=open,proto3" json:"open,omitempty"`
+	Ease          uint32                 `protobuf:"varint,4,opt,name=ease,proto3" json:"ease,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2511,6 +2513,20 @@ func (x *Mark) GetLent() bool {
 		return x.Lent
 	}
 	return false
+}
+
+func (x *Mark) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *Mark) GetEase() uint32 {
+	if x != nil {
+		return x.Ease
+	}
+	return 0
 }
 
 // A long list comes in pieces; pieces of one file follow each other and carry the same key.
@@ -4396,10 +4412,12 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x06offset\x18\x05 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06length\x18\x06 \x01(\x04R\x06length\x12\x1c\n" +
 	"\texclusive\x18\a \x01(\bR\texclusive\x12\x14\n" +
-	"\x05flock\x18\b \x01(\bR\x05flock\"0\n" +
+	"\x05flock\x18\b \x01(\bR\x05flock\"X\n" +
 	"\x04Mark\x12\x14\n" +
 	"\x05marks\x18\x01 \x03(\rR\x05marks\x12\x12\n" +
-	"\x04lent\x18\x02 \x01(\bR\x04lent\"\xa4\x01\n" +
+	"\x04lent\x18\x02 \x01(\bR\x04lent\x12\x12\n" +
+	"\x04open\x18\x03 \x01(\x04R\x04open\x12\x12\n" +
+	"\x04ease\x18\x04 \x01(\rR\x04ease\"\xa4\x01\n" +
 	"\x06Filter\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\fR\x06client\x12\x12\n" +
