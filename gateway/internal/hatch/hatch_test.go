@@ -115,7 +115,7 @@ func claim(reclaim bool) string {
 	return ""
 }
 
-func (s *deskSeat) Borrow() {}
+func (s *deskSeat) Borrow()       {}
 func (s *deskSeat) Rested(uint64) {}
 
 func (s *deskSeat) Returned(_ context.Context, marks []uint32) error {
