@@ -20,7 +20,7 @@ import (
 func TestEase(t *testing.T) {
 	dir, store := t.TempDir(), lockdb.NewMemory()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	_, stop := gatewayAt(t, dir, store, "smbd", "lockd")
+	_, stop := gatewayAt(t, dir, store, 0, "smbd", "lockd")
 	defer func() { stop() }()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -110,7 +110,7 @@ func TestEase(t *testing.T) {
 	for range 3 {
 		time.Sleep(300 * time.Millisecond)
 		stop()
-		_, stop = gatewayAt(t, dir, store, "smbd", "lockd")
+		_, stop = gatewayAt(t, dir, store, 0, "smbd", "lockd")
 	}
 	time.Sleep(300 * time.Millisecond)
 	close(over)
