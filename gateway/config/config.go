@@ -200,6 +200,9 @@ func (c *Config) Check(path string) error {
 		one("lock.unlink_open", c.Lock.UnlinkOpen, "deny", "unix"),
 		one("lock.brl_read", c.Lock.BrlRead, "deny", "unix"),
 	}
+	if c.SMB.Connections < 1 || c.SMB.ConnectionsPerAddress < 1 {
+		errs = append(errs, fmt.Errorf("%s: smb.connections and smb.connections_per_address: at least 1", path))
+	}
 	c.Exports = slices.DeleteFunc(c.Exports, func(e Export) bool { return e.Disabled })
 	names, paths := map[string]bool{}, map[string]bool{}
 	for i := range c.Exports {
