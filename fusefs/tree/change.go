@@ -142,7 +142,7 @@ func (t *Tree) invalidate(c lock.Change) {
 		t.server.InodeNotify(n.id, off, 0)
 	}
 	d := t.nodes.find(c.Dir)
-	if d == nil || c.Action == lock.Modified {
+	if d == nil || c.Action == lock.Modified || c.Action >= lock.AddedStream { // streams have no names in a directory
 		return
 	}
 	t.server.InodeNotify(d.id, 0, 0) // its data is the list of names

@@ -17,6 +17,9 @@ import (
 // same. What the door itself keeps there is no client's. Names match in either case.
 const eaPrefix = "user."
 
+// maxEAList bounds a list, [MS-FSA] 2.1.5.15.5: all attributes of a file together have at most so many bytes.
+const maxEAList = 64 << 10
+
 // privateEA reports whether an attribute is the door's own.
 func privateEA(name string) bool {
 	low := strings.ToLower(name)
@@ -74,6 +77,9 @@ func eaSize(f *os.File) uint32 {
 
 // checkEAs refuses a list before anything is done. [MS-FSA] 2.1.5.15.5.
 func checkEAs(list []byte) ([]fscc.EA, error) {
+	if len(list) > maxEAList {
+		return nil, ntstatus.EATooLarge
+	}
 	eas, err := fscc.ParseEAs(list)
 	if err != nil {
 		return nil, ntstatus.EAListInconsistent

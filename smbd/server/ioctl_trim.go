@@ -14,7 +14,7 @@ import (
 func fileLevelTrim(ctx context.Context, r *request, o *open, q *smb2.IOCTLRequest) ([]byte, error) {
 	var f fscc.FileLevelTrim
 	switch {
-	case f.Parse(q.Input) != nil, f.Key != 0, len(f.Ranges) == 0, o.directory:
+	case f.Parse(q.Input) != nil, f.Key != 0, len(f.Ranges) == 0, len(f.Ranges) > maxTrim, o.directory:
 		return nil, ntstatus.InvalidParameter
 	case o.access&smb2.FileWriteData == 0:
 		return nil, ntstatus.AccessDenied
@@ -31,6 +31,9 @@ func fileLevelTrim(ctx context.Context, r *request, o *open, q *smb2.IOCTLReques
 	}
 	return trimmed(q, len(f.Ranges)), nil
 }
+
+// maxTrim bounds the ranges of one request. Implementation specific.
+const maxTrim = 1024
 
 // trimmed is FILE_LEVEL_TRIM_OUTPUT, [MS-FSCC] 2.3.80, where the client has room for it.
 func trimmed(q *smb2.IOCTLRequest, n int) []byte {

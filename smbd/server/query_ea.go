@@ -48,6 +48,9 @@ func queryEAs(o *open, q *smb2.QueryInfoRequest) (reply, error) {
 
 // namedEAs answers with every name that was asked for; one that is not there has no value.
 func namedEAs(o *open, q *smb2.QueryInfoRequest, names []string) (reply, error) {
+	if len(q.InputBuffer) > maxEAList {
+		return nil, ntstatus.EATooLarge
+	}
 	asked, err := fscc.ParseEANames(q.InputBuffer)
 	if err != nil {
 		return nil, ntstatus.EAListInconsistent
