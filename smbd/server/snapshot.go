@@ -99,13 +99,17 @@ func (c *creation) goBack(token time.Time) error {
 	if then.IsZero() {
 		return nil
 	}
+	err := c.s.as(c.vol, func() (err error) {
+		c.vol, err = c.tree.before(c.vol, then)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	if c.access&writes != 0 || c.truncates() {
 		return ntstatus.AccessDenied
 	}
 	c.q.Contexts.DurableRequest, c.q.Contexts.DurableRequestV2 = false, nil // which would be looked for in the present
 	c.tree = &tree{id: c.tree.id, share: c.tree.share, session: c.tree.session, maximal: c.tree.maximal &^ writes}
-	return c.s.as(c.vol, func() (err error) {
-		c.vol, err = c.tree.before(c.vol, then)
-		return err
-	})
+	return nil
 }
