@@ -1,3 +1,5 @@
+//go:build !race
+
 package nfs3
 
 import (
@@ -9,7 +11,7 @@ import (
 	"dittofs/gateway/xdr"
 )
 
-// What is called most costs no memory but for what the counter and the cache of files take, from the call's bytes to the reply's.
+// (Not under the race detector: there pools forget.) What is called most costs no memory but for what the counter and the cache of files take, from the call's bytes to the reply's.
 func TestHotCallsAllocate(t *testing.T) {
 	r := start(t)
 	r.counter.quiet = true

@@ -12,7 +12,7 @@ type operation struct {
 	name    string
 	nlm     bool
 	lone    bool // by one caller only
-	calls   int  // of one unit, where it is always the same
+	calls   int  // of one unit, where it is always the same; -1: whole listings only
 	prepare func(m *mounted) error
 	// next makes a slot's next call. res is what the one before was answered, behind its status; nil: there was none.
 	next func(k *slot, res *xdr.Stream) call
@@ -49,12 +49,12 @@ func operations(big bool) []operation {
 		}},
 		{name: "WRITE 1 MiB FILE_SYNC", prepare: withFile, next: each(func(k *slot) call { return write(k.m.file, k.m.at.Add(mebi)%fileSize, mebi, 2) })},
 		{name: "CREATE, WRITE, COMMIT, REMOVE", calls: 4, prepare: withNames("churn", 0), next: churn},
-		{name: "READDIRPLUS of 10,000", calls: 1, prepare: withNames("crowd", 10000), next: list("crowd")},
+		{name: "READDIRPLUS of 10,000", calls: -1, prepare: withNames("crowd", 10000), next: list("crowd")},
 		{name: "LOCK, UNLOCK: the lone lock", nlm: true, lone: true, calls: 2, prepare: withFile, next: pair},
 		{name: "LOCK, UNLOCK beside another", nlm: true, calls: 2, prepare: holding, next: pair},
 	}
 	if big {
-		ops = append(ops, operation{name: "READDIRPLUS of 100,000", calls: 1, prepare: withNames("mass", 100000), next: list("mass")})
+		ops = append(ops, operation{name: "READDIRPLUS of 100,000", calls: -1, prepare: withNames("mass", 100000), next: list("mass")})
 	}
 	return ops
 }

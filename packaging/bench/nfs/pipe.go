@@ -173,7 +173,8 @@ func (p *pipe) drive(o *operation, slots []*slot, until time.Time) error {
 		}
 		k.step++
 		next := o.next(k, &x)
-		if (k.step%max(o.calls, 1) == 0) && time.Now().After(until) {
+		whole := o.calls >= 0 && k.step%max(o.calls, 1) == 0 || o.calls < 0 && k.cookie == 0
+		if whole && time.Now().After(until) {
 			under--
 			continue
 		}
