@@ -71,7 +71,7 @@ func create(ctx context.Context, r *request) (body reply, err error) {
 	}
 	if d := q.Contexts.DurableRequestV2; d != nil {
 		opens, id := &c.s.s.opens, createID{r.chain.c.client, d.CreateGUID}
-		if o, known := opens.begin(id); known {
+		if o, known := opens.begin(id, r.Flags&smb2.FlagReplayOperation != 0); known {
 			return c.again(ctx, o)
 		}
 		defer func() {

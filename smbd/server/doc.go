@@ -10,7 +10,7 @@
 // Who reads a connection also decides the order in which its requests begin; each then runs in a goroutine of its own. Messages lie in
 // packets from a pool, with room for the headers around them: they are deciphered, signed and sealed where they are.
 //
-// Lock order: Server.mu, conn.mu, session.mu, open.mu; each may be held while a later one is taken, and none while the counter, the disk
+// Lock order: Server.mu, conn.mu, session.mu, opens.mu, open.mu; each may be held while a later one is taken, and none while the counter, the disk
 // or the network is asked. watches.mu comes before watch.mu. conn.send, credits.mu, flight.mu, notices.mu, visitors.mu and life.mu are
 // leaves.
 package server

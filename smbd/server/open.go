@@ -56,6 +56,7 @@ type open struct {
 	dirKey   lock.Key // of parent; zero until somebody asks
 	deleting bool     // we marked it delete pending
 	sequence sequences
+	used     bool // by a request after its CREATE, which cannot be sent again any more
 	locks    *lockSequences
 	touched  bool // its data or size were changed under it
 
@@ -80,6 +81,7 @@ func (o *open) use(r *request) error {
 	if err := o.sequence.admit(r); err != nil {
 		return err
 	}
+	o.used = o.used || r.Command != smb2.Create
 	o.users[r] = struct{}{}
 	o.using.Add(1)
 	return nil

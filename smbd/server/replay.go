@@ -92,10 +92,16 @@ type createID struct{ client, guid lock.GUID }
 
 // begin notes that a CREATE is under way. It returns what is known of an earlier one of the same name: known, and its open unless that one is
 // under way, too.
-func (t *opens) begin(id createID) (o *open, known bool) {
+func (t *opens) begin(id createID, replay bool) (o *open, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if o, known = t.creates[id]; !known {
+	o, known = t.creates[id]
+	if known && o != nil && replay {
+		o.mu.Lock()
+		known = !o.used // Open.IsReplayEligible; else it is a CREATE of its own
+		o.mu.Unlock()
+	}
+	if !known {
 		t.creates[id] = nil
 	}
 	return o, known
