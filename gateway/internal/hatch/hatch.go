@@ -77,6 +77,7 @@ type House struct {
 	mu     sync.Mutex // guards the fields below
 	doors  map[string]string
 	visits map[string]*visit // by hatch: the connection that has said Hello
+	left   []Seat            // whose connections ended because the gateway stops
 }
 
 // New returns the hatches, closed.
@@ -134,7 +135,15 @@ func (h *House) Serve(ctx context.Context) error {
 	for _, start := range starts {
 		start()
 	}
-	return g.Wait()
+	err = g.Wait()
+	h.mu.Lock()
+	left := h.left
+	h.left = nil
+	h.mu.Unlock()
+	for _, s := range left {
+		s.Detach()
+	}
+	return err
 }
 
 // listen opens one socket. A socket that a killed gateway left is replaced, one that somebody answers at is not.

@@ -75,7 +75,7 @@ func (h *House) visit(ctx context.Context, hatch string, c *net.UnixConn) {
 		c.Close()
 		<-ended
 	}
-	v.leave()
+	v.leave(ctx.Err() != nil)
 	srv.Close()
 	serving.Wait()
 }
@@ -107,9 +107,11 @@ func (v *visit) rescue(method string, err *error) {
 }
 
 // Hello takes the seat. Of two processes at one hatch the first stays.
-func (v *visit) Hello(_ context.Context, r *lockpb.HelloRequest) (*lockpb.HelloReply, error) {
+func (v *visit) Hello(ctx context.Context, r *lockpb.HelloRequest) (*lockpb.HelloReply, error) {
 	door := Doors[v.hatch]
 	switch {
+	case ctx.Err() != nil: // what is presented to it would be lost
+		return nil, status.Error(codes.Unavailable, "the gateway stops")
 	case r.Version != ipc.Version:
 		return nil, status.Errorf(codes.FailedPrecondition, "the gateway speaks version %d, not %d", ipc.Version, r.Version)
 	case r.Name != v.hatch, r.Door != 0 && lock.Door(r.Door) != door:
@@ -142,8 +144,9 @@ func (v *visit) tell(e lock.Event) {
 	}
 }
 
-// leave gives the seat back, after the last verb that was asked from it.
-func (v *visit) leave() {
+// leave gives the seat back, after the last verb that was asked from it. While the gateway stops its doors live on: none may be granted
+// anything because another's connection ended a moment earlier.
+func (v *visit) leave(stopping bool) {
 	v.gate.Lock()
 	defer v.gate.Unlock()
 	v.left = true
@@ -151,7 +154,13 @@ func (v *visit) leave() {
 	if v.seat == nil {
 		return
 	}
-	v.seat.Detach()
+	if stopping {
+		v.house.mu.Lock()
+		v.house.left = append(v.house.left, v.seat)
+		v.house.mu.Unlock()
+	} else {
+		v.seat.Detach()
+	}
 	v.seat = nil
 	v.house.leave(v)
 	v.log.Info("daemon left")

@@ -121,9 +121,9 @@ func (k *marks) count(key lock.Key, more bool) {
 	}
 }
 
-// asked notes that s had to ask under mark; it may be lent now.
+// asked notes that s had to ask under mark; it may be lent now, but not before all doors have presented what they held.
 func (k *marks) asked(s *Seat, mark int) {
-	if s.door != lock.Local {
+	if s.door != lock.Local || !s.m.late() {
 		return
 	}
 	k.mu.Lock()
