@@ -11,10 +11,28 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // torture are the shares that smbtorture's tests ask for, each with what is special about it.
-var torture = map[string]string{"share": "", "kernel": "", "shadow": "", "create_no_streams": "", "fruit": "", "nofruit": ""}
+var torture = map[string]string{"share": "", "kernel": "", "nofruit": "", "create_no_streams": "no_streams = true", "fruit": "apple = true",
+	"shadow": `snapshots = ".snapshots/@GMT-%Y.%m.%d-%H.%M.%S"`, "hideunread": "hide_unreadable = true"}
+
+// prepare puts in place what tests ask for that they do not make themselves.
+func prepare(t *testing.T, base string) {
+	t.Helper()
+	old := filepath.Join(base, "shadow/.snapshots/@GMT-2015.10.31-19.40.30")
+	if err := os.MkdirAll(old, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(old, "foo"), "old")
+	if err := unix.Setxattr(filepath.Join(old, "foo"), "user.DosStream.bar:$DATA", []byte("bar\x00"), 0); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(base, "kernel/sparse.dat"), strings.Repeat("x", 8192))
+	os.Chmod(filepath.Join(base, "kernel/sparse.dat"), 0o666)
+}
 
 // TestSMBTorture runs Samba's own tests while NFS reads and writes beside them. DITTOFS_SMBTORTURE=all runs the slow ones too; a name
 // runs only the tests that begin with it.
@@ -31,6 +49,7 @@ func TestSMBTorture(t *testing.T) {
 		os.Chown(dir, owner, owner)
 		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\n%s\n", dir, name, more)
 	}
+	prepare(t, base)
 	file := filepath.Join(base, "torture.toml")
 	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
 		t.Fatal(err)

@@ -59,6 +59,10 @@ func Run(ctx context.Context, env daemon.Env) error {
 	return <-served
 }
 
+// treesWithin is how long mounted trees may take to come: a mount whose fusefs has died hides its directory from local programs, so that a
+// share may outlive it for a moment, and a busy machine takes no share away.
+const treesWithin = 3 * time.Second
+
 // lookAgain is how often smbd looks whether the trees are still the mounted ones.
 const lookAgain = 500 * time.Millisecond
 
@@ -66,7 +70,7 @@ const lookAgain = 500 * time.Millisecond
 func (s *Server) follow(ctx context.Context, socket string) {
 	mounts := map[string]uint64{}
 	for ctx.Err() == nil {
-		tctx, cancel := context.WithTimeout(ctx, lookAgain)
+		tctx, cancel := context.WithTimeout(ctx, treesWithin)
 		trees, err := ipc.TakeTrees(tctx, socket)
 		cancel()
 		there := map[string]bool{}
