@@ -93,6 +93,12 @@ soak-fuse: build
 bench-fuse: build
 	DITTOFS_BIN=$(CURDIR)/bin go run ./packaging/bench/fuse $(ARGS)
 
+# This server and Samba in turn over the same directories: rates and processor time, plain, signed and sealed, as ratios. Needs root and samba.
+.PHONY: bench-smb
+bench-smb: build
+	@packaging/scripts/need smbd=samba ip=iproute2
+	go run ./packaging/bench/smb $(ARGS)
+
 generate:
 	go generate ./...
 
