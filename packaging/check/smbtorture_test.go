@@ -2,7 +2,9 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -31,7 +33,11 @@ func prepare(t *testing.T, base string) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(base, "kernel/sparse.dat"), strings.Repeat("x", 8192))
-	os.Chmod(filepath.Join(base, "kernel/sparse.dat"), 0o666)
+	for _, f := range []string{filepath.Join(old, "foo"), old, filepath.Join(base, "kernel/sparse.dat")} {
+		if err := os.Chown(f, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestSMBTorture runs Samba's own tests while NFS reads and writes beside them. DITTOFS_SMBTORTURE=all runs the slow ones too; a name
@@ -83,40 +89,66 @@ func TestSMBTorture(t *testing.T) {
 
 	stop, beside, calls := make(chan struct{}), make(chan struct{}), 0
 	go func() { defer close(beside); g.nfsBeside(t, stop, &calls) }()
+	results, reasons := g.smbtorture(t, base, work)
+	expected := names(t, "smbtorture/expected.txt")
+	if len(results) < bytes.Count(list.Bytes(), []byte("\n")) {
+		t.Errorf("%d results of %d tests", len(results), bytes.Count(list.Bytes(), []byte("\n")))
+	}
+	// What fails on a busy machine because a client came too late passes by itself.
+	unexpected := func() (tests []string) {
+		for name, line := range results {
+			result, _, _ := strings.Cut(line, "\t")
+			want, _, _ := strings.Cut(cmp.Or(expected[name], "pass"), "\t")
+			if result != want {
+				tests = append(tests, name)
+			}
+		}
+		slices.Sort(tests)
+		return tests
+	}
+	if again := unexpected(); len(again) > 0 && len(again) < 10 {
+		var lines bytes.Buffer
+		for line := range strings.Lines(list.String()) {
+			name, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+			if slices.Contains(again, name) {
+				lines.WriteString(line)
+			}
+		}
+		t.Logf("once more, alone: %q", again)
+		if err := os.WriteFile(work+"/list", lines.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		second, why := g.smbtorture(t, base, work)
+		maps.Copy(results, second)
+		maps.Copy(reasons, why)
+	}
+	close(stop)
+	<-beside
+	t.Logf("%d calls over NFS beside the tests", calls)
+	if calls < 100 {
+		t.Errorf("only %d calls over NFS beside the tests", calls)
+	}
+	for _, name := range unexpected() {
+		if strings.HasPrefix(results[name], "pass") {
+			t.Errorf("%s passes: take it off smbtorture/expected.txt", name)
+		} else {
+			t.Errorf("%s: %s", name, reasons[name])
+		}
+	}
+}
+
+// smbtorture runs the list in work and returns each test's result and seconds, and why it did not pass.
+func (g *gateway) smbtorture(t *testing.T, base, work string) (results, reasons map[string]string) {
+	t.Helper()
 	_, port, _ := net.SplitHostPort(g.Ready["smb"])
 	cmd := exec.Command("smbtorture/run", "127.0.0.1", port, "share", smbUser, "-", work+"/list", work+"/out.tsv")
 	cmd.Env = append(os.Environ(), "SMB_PASS="+smbPassword, "QUIET=1", "PRE_CMD=rm -rf "+base+"/share/*")
 	out, err := cmd.CombinedOutput()
-	close(stop)
-	<-beside
 	if _, ran := err.(*exec.ExitError); err != nil && !ran {
 		t.Fatalf("smbtorture/run: %v\n%s", err, out)
 	}
-	t.Logf("%d calls over NFS beside it\n%s", calls, out)
-	if calls < 100 {
-		t.Errorf("only %d calls over NFS beside the tests", calls)
-	}
-
-	reasons := names(t, work+"/out.tsv.reasons")
-	expected := names(t, "smbtorture/expected.txt")
-	results := names(t, work+"/out.tsv")
-	if len(results) < bytes.Count(list.Bytes(), []byte("\n")) {
-		t.Errorf("%d results of %d tests", len(results), bytes.Count(list.Bytes(), []byte("\n")))
-	}
-	var tests []string
-	for name := range results {
-		tests = append(tests, name)
-	}
-	slices.Sort(tests)
-	for _, name := range tests {
-		result, _, _ := strings.Cut(results[name], "\t")
-		switch {
-		case result != "pass" && expected[name] == "":
-			t.Errorf("%s: %s", name, reasons[name])
-		case result == "pass" && expected[name] != "":
-			t.Errorf("%s passes: take it off smbtorture/expected.txt", name)
-		}
-	}
+	t.Logf("%s", out)
+	return names(t, work+"/out.tsv"), names(t, work+"/out.tsv.reasons")
 }
 
 // names reads lines of a name and, behind a tab, what is to be said of it.

@@ -2,11 +2,19 @@ package lockmgr
 
 import (
 	"context"
+	"time"
 
 	"dittofs/gateway/lock"
 )
 
-// easing is what an open of a file has of the file's ease, lock/ease.go. Guarded by file.mu.
+// ease is what the opens of a file have of its ease, lock/ease.go. Guarded by file.mu.
+type ease struct {
+	opens map[lock.ID]*easing // those that asked
+	// disturbed counts those who wait until nobody is at ease; calmer is closed when some came back.
+	disturbed int
+	calmer    chan struct{}
+}
+
 type easing struct {
 	seat     *Seat
 	asks     int
@@ -17,18 +25,18 @@ type easing struct {
 // lendAfter is how often an open asks before it gets ease: what is opened for one read or write is not worth the words.
 const lendAfter = 2
 
-// ease lends an open that has just asked what ease there is. f is locked.
-func (f *file) ease(s *Seat, open uint64) {
+// lend lends an open that has just asked what ease there is. f is locked.
+func (f *file) lend(s *Seat, open uint64) {
 	id := lock.ID{Seat: s.n, N: open}
-	e := f.eased[id]
-	if e == nil {
-		if f.eased == nil {
-			f.eased = map[lock.ID]*easing{}
-		}
-		e = &easing{seat: s}
-		f.eased[id] = e
+	if f.ease == nil {
+		f.ease = &ease{opens: map[lock.ID]*easing{}}
 	}
-	if e.asks++; e.asks < lendAfter || f.disturbed > 0 || e.recalled {
+	e := f.ease.opens[id]
+	if e == nil {
+		e = &easing{seat: s}
+		f.ease.opens[id] = e
+	}
+	if e.asks++; e.asks < lendAfter || f.ease.disturbed > 0 || e.recalled {
 		return
 	}
 	if more := f.t.Ease(id) &^ e.lent; more != 0 && s.remember(open, f.t.Key) {
@@ -37,21 +45,12 @@ func (f *file) ease(s *Seat, open uint64) {
 	}
 }
 
-// calm makes room on a file for a range, or for an open that caches: until release no ease is lent there, and every open that had some
-// has handed it back. Opens that cache under the lease key of client keep theirs.
-func (m *Manager) calm(ctx context.Context, k lock.Key, client, key lock.GUID) (release func(), err error) {
-	f := m.pin(k)
-	f.mu.Lock()
-	f.disturbed++
-	release = func() {
-		f.mu.Lock()
-		f.disturbed--
-		f.mu.Unlock()
-		m.unpin(f)
-	}
-	for {
+// calm makes room on f, which is locked, for a range, or for an open that caches: when it returns, every open that had ease has handed it
+// back, and none is lent before f is unlocked. Opens that cache under the lease key of client keep theirs. f is unlocked while it waits.
+func (m *Manager) calm(ctx context.Context, f *file, client, key lock.GUID) error {
+	for f.ease != nil {
 		out := false
-		for id, e := range f.eased {
+		for id, e := range f.ease.opens {
 			if e.lent == 0 || key != (lock.GUID{}) && f.t.SameCache(id, client, key) {
 				continue
 			}
@@ -61,34 +60,42 @@ func (m *Manager) calm(ctx context.Context, k lock.Key, client, key lock.GUID) (
 			}
 		}
 		if !out {
-			f.mu.Unlock()
-			return release, nil
+			return nil
 		}
-		if f.calmer == nil {
-			f.calmer = make(chan struct{})
+		if f.ease.calmer == nil {
+			f.ease.calmer = make(chan struct{})
 		}
-		c := f.calmer
+		here, c, v := f.ease, f.ease.calmer, f.t.Verb
+		here.disturbed++
+		f.t.Verb = nil
 		f.mu.Unlock()
+		var err error
 		select {
 		case <-c:
 		case <-ctx.Done():
-			release()
-			return nil, ctx.Err()
+			err = ctx.Err()
 		}
 		f.mu.Lock()
+		here.disturbed--
+		v.At, v.Turn = time.Now(), m.turn.Add(1)
+		f.t.Verb = v
+		if err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // rested ends an open's ease. f is locked.
 func (f *file) rested(open lock.ID) {
-	e := f.eased[open]
-	if e == nil {
+	if f.ease == nil {
 		return
 	}
-	delete(f.eased, open)
-	if e.recalled && f.calmer != nil {
-		close(f.calmer)
-		f.calmer = nil
+	e := f.ease.opens[open]
+	delete(f.ease.opens, open)
+	if e != nil && e.recalled && f.ease.calmer != nil {
+		close(f.ease.calmer)
+		f.ease.calmer = nil
 	}
 }
 

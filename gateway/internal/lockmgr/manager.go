@@ -93,10 +93,7 @@ type file struct {
 	network bool
 	// going: the file is delete pending, and Manager.going has it.
 	going bool
-	// eased are the opens that asked; disturbed counts those for whom no ease may be lent; calmer is closed when some came back.
-	eased     map[lock.ID]*easing
-	disturbed int
-	calmer    chan struct{}
+	ease  *ease // nil: no open has asked for what could be at ease
 }
 
 // New returns the counter over what the last run left. Run must be called.
@@ -173,7 +170,7 @@ func (m *Manager) unpin(f *file) {
 	s.mu.Lock()
 	if f.refs--; f.refs == 0 && f.t.Empty() {
 		delete(s.files, f.t.Key)
-		clear(f.eased)
+		f.ease = nil
 		if f.seq = 0; len(s.free) < 64 {
 			s.free = append(s.free, f)
 		}

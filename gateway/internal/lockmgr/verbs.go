@@ -70,15 +70,14 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 		}
 		defer release()
 	}
-	if r.Kind != lock.NoCache {
-		release, err := m.calm(ctx, r.Key, r.Owner.Client.GUID, r.LeaseKey)
-		if err != nil {
-			return lock.OpenResult{}, err
-		}
-		defer release()
-	}
 	id := lock.ID{Seat: s.n, N: r.Open}
 	f := m.file(r.Key)
+	if r.Kind != lock.NoCache {
+		if err := m.calm(ctx, f, r.Owner.Client.GUID, r.LeaseKey); err != nil {
+			m.leave(ctx, f)
+			return lock.OpenResult{}, err
+		}
+	}
 	if !s.claim(s.opens, r.Open, r.Key) {
 		m.leave(ctx, f)
 		m.metrics.ruled(s.door, askOpen, lock.Invalid)
@@ -188,7 +187,7 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 	switch res.Outcome {
 	case lock.Granted:
 		if s.easy.Load() && r.Open != 0 && r.Op.Ease() != 0 {
-			f.ease(s, r.Open)
+			f.lend(s, r.Open)
 		}
 	case lock.Blocked:
 		req := r
@@ -250,12 +249,11 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 	if nlm && r.Watch != "" {
 		watching = m.watch(r.Owner.Client.Name, r.Watch, r.NSMState)
 	}
-	release, err := m.calm(ctx, r.Key, lock.GUID{}, lock.GUID{})
-	if err != nil {
+	f := m.file(r.Key)
+	if err := m.calm(ctx, f, lock.GUID{}, lock.GUID{}); err != nil {
+		m.leave(ctx, f)
 		return lock.Result{}, err
 	}
-	defer release()
-	f := m.file(r.Key)
 	undo := f.t.Before(&r)
 	switch {
 	case s.isGone():
@@ -282,7 +280,7 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 	case lock.Limit:
 		limit = m.limit(&f.t, r.Owner.Client, kind)
 	}
-	err = m.leave(ctx, f)
+	err := m.leave(ctx, f)
 	if err == nil && watching != 0 {
 		err = m.vault.Wait(context.WithoutCancel(ctx), watching)
 	}
