@@ -53,7 +53,7 @@ func TestSMBTorture(t *testing.T) {
 		}
 		os.Chmod(dir, 0o777)
 		os.Chown(dir, owner, owner)
-		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\n%s\n", dir, name, more)
+		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\ninsecure = true\n%s\n", dir, name, more)
 	}
 	prepare(t, base)
 	file := filepath.Join(base, "torture.toml")
