@@ -23,13 +23,12 @@ const (
 
 // mounted is a server's directory, with what the operations made in it.
 type mounted struct {
-	root  []byte
-	ctl   *pipe // NFS, for preparing
-	file  []byte
-	other []byte
-	dirs  map[string][]byte
-	at    atomic.Uint64
-	open  []*pipe
+	root []byte
+	ctl  *pipe // NFS, for preparing
+	file []byte
+	dirs map[string][]byte
+	at   atomic.Uint64
+	open []*pipe
 }
 
 func portOf(prog uint32) (string, error) {

@@ -91,7 +91,7 @@ func startSamba(dir, state string) (*side.Server, error) {
 		}
 		if time.Now().After(end) {
 			s.Stop()
-			return nil, fmt.Errorf("Samba does not answer: %w", err)
+			return nil, fmt.Errorf("smbd does not answer: %w", err)
 		}
 	}
 }
