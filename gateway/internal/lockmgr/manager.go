@@ -77,10 +77,38 @@ type Manager struct {
 
 type leaseKey struct{ client, key lock.GUID }
 
+// shard has the files whose keys fall into it, by the hash of the key: there are many, and a key is three times as long. Those of one hash
+// hang on each other.
 type shard struct {
-	mu    sync.Mutex // guards files and each file's refs
-	files map[lock.Key]*file
+	mu    sync.Mutex // guards the fields below, and each file's refs and next
+	files map[uint64]*file
 	free  []*file
+}
+
+// find is the file of k, whose hash is h, or nil.
+func (s *shard) find(k lock.Key, h uint64) *file {
+	f := s.files[h]
+	for f != nil && f.t.Key != k {
+		f = f.next
+	}
+	return f
+}
+
+// remove takes f, whose hash is h, out.
+func (s *shard) remove(f *file, h uint64) {
+	first := s.files[h]
+	switch {
+	case first == f && f.next == nil:
+		delete(s.files, h)
+	case first == f:
+		s.files[h] = f.next
+	default:
+		for first.next != f {
+			first = first.next
+		}
+		first.next = f.next
+	}
+	f.next = nil
 }
 
 // file is one table with its mutex.
@@ -89,6 +117,7 @@ type file struct {
 	t    lock.Table // its Verb is there while somebody asks
 	seq  uint64     // the last that was appended to the vault for this file
 	refs int32      // guarded by the shard's mu
+	next *file      // of the same hash; guarded by the shard's mu
 	// network: the file counts as one with opens of SMB or NLM.
 	network bool
 	// going: the file is delete pending, and Manager.going has it.
@@ -109,7 +138,7 @@ func New(cfg Config, start lockdb.Start, v lockdb.Vault, log *slog.Logger, reg p
 	rules := lock.Rules{UnlinkUnix: cfg.UnlinkOpen == "unix", ReadUnix: cfg.BrlRead == "unix", RangesPerFile: cfg.RangesPerFile, WaitersPerFile: cfg.WaitersPerFile, Full: m.full}
 	m.verbs.New = func() any { return &lock.Verb{Rules: rules} }
 	for i := range m.shards {
-		m.shards[i].files = map[lock.Key]*file{}
+		m.shards[i].files = map[uint64]*file{}
 	}
 	m.metrics, m.denials = newMetrics(m, reg), newDenials()
 	m.restore(start)
@@ -119,16 +148,16 @@ func New(cfg Config, start lockdb.Start, v lockdb.Vault, log *slog.Logger, reg p
 // Epoch is this run's number.
 func (m *Manager) Epoch() uint64 { return m.epoch }
 
-func (m *Manager) shard(k lock.Key) *shard {
-	h := (k.Ino ^ k.FSID ^ uint64(k.Gen)<<17) * 0x9e3779b97f4a7c15
-	return &m.shards[h>>58]
-}
+func hashOf(k lock.Key) uint64 { return (k.Ino ^ k.FSID ^ uint64(k.Gen)<<17) * 0x9e3779b97f4a7c15 }
+
+func (m *Manager) shard(h uint64) *shard { return &m.shards[h>>58] }
 
 // pin finds or makes the file of k and keeps it until unpin.
 func (m *Manager) pin(k lock.Key) *file {
-	s := m.shard(k)
+	h := hashOf(k)
+	s := m.shard(h)
 	s.mu.Lock()
-	f := s.files[k]
+	f := s.find(k, h)
 	if f == nil {
 		if n := len(s.free); n > 0 {
 			f, s.free = s.free[n-1], s.free[:n-1]
@@ -136,7 +165,7 @@ func (m *Manager) pin(k lock.Key) *file {
 			f = &file{}
 		}
 		f.t.Reset(k)
-		s.files[k] = f
+		f.next, s.files[h] = s.files[h], f
 	}
 	f.refs++
 	s.mu.Unlock()
@@ -166,10 +195,11 @@ func (m *Manager) performed(f *file) {
 
 // unpin ends a use of f; the last one of an empty table ends the table.
 func (m *Manager) unpin(f *file) {
-	s := m.shard(f.t.Key)
+	h := hashOf(f.t.Key)
+	s := m.shard(h)
 	s.mu.Lock()
 	if f.refs--; f.refs == 0 && f.t.Empty() {
-		delete(s.files, f.t.Key)
+		s.remove(f, h)
 		f.ease = nil
 		if f.seq = 0; len(s.free) < 64 {
 			s.free = append(s.free, f)
@@ -319,8 +349,10 @@ func (m *Manager) keys() []lock.Key {
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		for k := range s.files {
-			list = append(list, k)
+		for _, f := range s.files {
+			for ; f != nil; f = f.next {
+				list = append(list, f.t.Key)
+			}
 		}
 		s.mu.Unlock()
 	}
@@ -329,10 +361,11 @@ func (m *Manager) keys() []lock.Key {
 
 // knows reports whether a file has state.
 func (m *Manager) knows(k lock.Key) bool {
-	s := m.shard(k)
+	h := hashOf(k)
+	s := m.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.files[k] != nil
+	return s.find(k, h) != nil
 }
 
 // everyFile asks the law something at each file that has state.

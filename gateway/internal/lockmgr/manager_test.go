@@ -36,3 +36,37 @@ func TestLaw(t *testing.T) {
 		}
 	})
 }
+
+// Files whose keys have one hash are files of their own, whichever comes and goes first.
+func TestKeysOfOneHash(t *testing.T) {
+	keys := []lock.Key{{FSID: 1, Ino: 6}, {FSID: 6, Ino: 1}, {FSID: 3, Ino: 4}}
+	for first := range keys {
+		m, v, _ := begin(t, t.TempDir(), memory(t), lockmgr.Config{})
+		s := m.Attach(lock.NLM, "lockd", nil)
+		ask := func(k lock.Key, host string) lock.LockRequest {
+			return lock.LockRequest{Key: k, Owner: lock.Owner{Client: lock.Client{Door: lock.NLM, Name: host}}, Length: 10, Exclusive: true, Try: true}
+		}
+		expect := func(what string, got lock.Outcome, err error, want lock.Outcome) {
+			t.Helper()
+			if err != nil || got != want {
+				t.Fatalf("%s: %v, %v, want %v", what, got, err, want)
+			}
+		}
+		for _, k := range keys {
+			res, err := s.Lock(t.Context(), ask(k, "a"))
+			expect("lock", res.Outcome, err, lock.Granted)
+		}
+		for i := range keys {
+			k := keys[(first+i)%len(keys)]
+			res, err := s.Lock(t.Context(), ask(k, "b"))
+			expect("another's lock", res.Outcome, err, lock.Denied)
+			res, err = s.Unlock(t.Context(), ask(k, "a"))
+			expect("unlock", res.Outcome, err, lock.Granted)
+			snap, err := s.List(t.Context(), lock.Filter{})
+			if err != nil || len(snap.Files) != len(keys)-1-i {
+				t.Fatalf("%d files are listed after %d unlocks: %v", len(snap.Files), i+1, err)
+			}
+		}
+		v.Close()
+	}
+}
