@@ -34,13 +34,10 @@ func (t *Table) Ease(id ID) (e Ease) {
 	for _, l := range t.leases {
 		switch {
 		case l == own && l.kind != Oplock, l.rights == 0 && !l.breaking:
-		case l.breaking:
+		case l.breaking, l != own && l.rights&W != 0:
 			return 0
-		case l == own && l.rights&W != 0:
-		case l == own, l.rights&W == 0: // a level II oplock goes by its own open's writing too
+		default: // an oplock of its own too: once it has come down to level II, which nobody waits for, it goes by its own open's writing
 			e &^= EaseWrite
-		default:
-			return 0
 		}
 	}
 	return e

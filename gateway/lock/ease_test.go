@@ -50,3 +50,16 @@ func TestEase(t *testing.T) {
 		}
 	}
 }
+
+// An oplock comes down to level II without anybody waiting for its open's ease: its own writes were never at ease.
+func TestOplockWritesAsk(t *testing.T) {
+	f := newFile(t)
+	n, res := f.open(1, Read|Write, Oplock, R|W|H, nil)
+	f.expect("a batch oplock", res.Rights, R|W|H)
+	f.expect("its ease", f.Ease(ID{1, n}), EaseRead)
+	_, res = f.open(2, Read, NoCache, 0, nil)
+	f.expect("another's open", res.Outcome, Blocked)
+	f.expect("ease while it breaks", f.Ease(ID{1, n}), Ease(0))
+	f.expect("the acknowledgement", f.Acknowledge(1, &Ack{Open: n, Keep: R}), Granted)
+	f.expect("ease at level II", f.Ease(ID{1, n}), EaseRead)
+}
