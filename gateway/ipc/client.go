@@ -381,7 +381,7 @@ func (m *counter) event(e lock.Event) bool {
 	case e.Break != nil:
 		m.ledger.broken(*e.Break)
 	case e.Gone != nil:
-		m.ease.drop(e.Gone.Open)
+		m.ease.revoke(e.Gone.Open)
 		m.ledger.taken(*e.Gone)
 	case e.Change == nil && e.Watch == nil:
 		return true // of a kind that this version does not know

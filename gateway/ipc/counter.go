@@ -88,7 +88,7 @@ func (m *counter) Done(ctx context.Context, id uint64, changed bool) error {
 	if m.quiet.done(id) {
 		return nil
 	}
-	if k, ok := m.ease.leave(id, changed); ok {
+	if k, ok := m.ease.leave(id); ok {
 		if changed {
 			m.touched(k)
 		}

@@ -16,9 +16,9 @@ type eases struct {
 	mu      sync.Mutex // guards the fields below
 	line    *line      // the connection by which ease is lent; nil: none is
 	opens   map[uint64]*eased
-	doing   map[uint64]doing // by number
-	idle    sync.Cond        // told when an open at ease, or that was so, does nothing any more
-	touched map[lock.Key]bool
+	doing   map[uint64]doing  // by number
+	idle    sync.Cond         // told when an open at ease, or that was so, does nothing any more
+	touched map[lock.Key]bool // the other doors are being told; true: and must be again
 }
 
 // eased is an open at ease, or one whose ease went while something was done under it.
@@ -27,10 +27,10 @@ type eased struct {
 	doing int
 }
 
+// doing is an operation of an open at ease.
 type doing struct {
-	open uint64
-	key  lock.Key
-	of   *eased
+	key lock.Key
+	of  *eased
 }
 
 func (e *eases) begin(l *line) {
@@ -59,13 +59,17 @@ func (e *eases) end(l *line) {
 // settle waits, a second at most, for what is still being done under ease that has ended: what is done after the door has presented itself
 // has been asked for.
 func (e *eases) settle() {
-	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	late := false
+	defer time.AfterFunc(time.Second, func() {
 		e.mu.Lock()
-		n := len(e.doing)
+		late = true
 		e.mu.Unlock()
-		if n == 0 {
-			return
-		}
+		e.idle.Broadcast()
+	}).Stop()
+	for len(e.doing) > 0 && !late {
+		e.idle.Wait()
 	}
 }
 
@@ -81,12 +85,12 @@ func (e *eases) enter(r *lock.AccessRequest) bool {
 		return false
 	}
 	o.doing++
-	e.doing[r.ID] = doing{r.Open, r.Key, o}
+	e.doing[r.ID] = doing{r.Key, o}
 	return true
 }
 
 // leave ends an operation that was begun at ease; false: it was asked for.
-func (e *eases) leave(id uint64, changed bool) (lock.Key, bool) {
+func (e *eases) leave(id uint64) (lock.Key, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	d, ok := e.doing[id]
@@ -98,6 +102,15 @@ func (e *eases) leave(id uint64, changed bool) (lock.Key, bool) {
 		e.idle.Broadcast()
 	}
 	return d.key, true
+}
+
+// revoke takes an open's ease and waits for nothing: whoever reads events must go on, because what is being done may wait for one.
+func (e *eases) revoke(n uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if o := e.opens[n]; o != nil {
+		o.may = 0
+	}
 }
 
 // drop takes an open's ease, and waits for what is being done under it.
@@ -148,15 +161,15 @@ const telling = 50 * time.Millisecond
 func (m *counter) touched(k lock.Key) {
 	e := &m.ease
 	e.mu.Lock()
-	_, waits := e.touched[k]
-	e.touched[k] = waits
+	_, told := e.touched[k]
+	e.touched[k] = told
 	e.mu.Unlock()
-	if waits {
+	if told {
 		return
 	}
 	go func() {
 		for more := true; more; {
-			m.Changed(context.Background(), lock.Change{Key: k, Action: lock.Modified, Filter: 0x10 | 0x08, Data: true})
+			m.Changed(context.Background(), lock.OpWrite.Modified(k, m.options.Door))
 			time.Sleep(telling)
 			e.mu.Lock()
 			if more = e.touched[k]; more {

@@ -276,6 +276,18 @@ type Change struct {
 	Data   bool   // the file's contents changed, not only attributes or names
 }
 
+// Modified is what an operation that changed file k is to the doors but by; its Filter is 0 where nobody need hear. Names are told by Changed.
+func (o Op) Modified(k Key, by Door) Change {
+	c := Change{Key: k, Action: Modified, By: by}
+	switch o {
+	case OpWrite, OpSetSize:
+		c.Filter, c.Data = 0x08|0x10, true // SIZE, LAST_WRITE
+	case OpSetAttr:
+		c.Filter = 0x04 | 0x100 // ATTRIBUTES, SECURITY
+	}
+	return c
+}
+
 // Watch tells statd to monitor a host, or to stop.
 type Watch struct {
 	Host    string // caller_name

@@ -222,18 +222,10 @@ func (s *Seat) Done(ctx context.Context, id uint64, changed bool) error {
 	if err := s.m.leave(ctx, f); err != nil {
 		s.m.log.Error("lock database refuses", "file", k, "err", err)
 	}
-	if filter := uint32(0); ok && changed && int(op) < len(filters) && filters[op] != filter {
-		filter = filters[op]
-		s.m.everyone(lock.Change{Key: k, Action: lock.Modified, Filter: filter, By: s.door, Data: op == lock.OpWrite || op == lock.OpSetSize})
+	if c := op.Modified(k, s.door); ok && changed && c.Filter != 0 {
+		s.m.everyone(c)
 	}
 	return nil
-}
-
-// filters are the FILE_NOTIFY_CHANGE bits of what an operation changes, [MS-SMB2] 2.2.35. Names are told by Changed.
-var filters = [...]uint32{
-	lock.OpWrite:   0x10 | 0x08, // LAST_WRITE, SIZE
-	lock.OpSetSize: 0x08 | 0x10,
-	lock.OpSetAttr: 0x04 | 0x100, // ATTRIBUTES, SECURITY
 }
 
 // Lock gives a byte range, or lets the ticket wait in line.
