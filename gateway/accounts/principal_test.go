@@ -1,6 +1,9 @@
 package accounts
 
-import "testing"
+import (
+	"os/user"
+	"testing"
+)
 
 func TestPrincipals(t *testing.T) {
 	p := Principals{Realms: func() []string { return []string{"EXAMPLE.ORG"} }}
@@ -15,7 +18,15 @@ func TestPrincipals(t *testing.T) {
 	if _, ok := p.Account(t.Context(), []string{"root"}, "EXAMPLE.COM"); ok {
 		t.Error("another realm's root is ours")
 	}
-	if a, ok := lookupFiles("root"); !ok || a.UID != 0 {
-		t.Errorf("root in the files: %+v, %v", a, ok)
+	for name, find := range map[string]func() (Account, bool, error){
+		"by uid":       func() (Account, bool, error) { return ByID(t.Context(), 0) },
+		"in the files": func() (Account, bool, error) { return inFiles("root", user.Lookup) },
+	} {
+		if a, ok, err := find(); err != nil || !ok || a.Name != "root" || a.UID != 0 {
+			t.Errorf("root %s: %+v, %v, %v", name, a, ok, err)
+		}
+	}
+	if a, ok, err := ByID(t.Context(), 4_000_000_000); ok || err != nil {
+		t.Errorf("a uid without an account: %+v, %v", a, err)
 	}
 }

@@ -7,13 +7,13 @@ package accounts
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -93,22 +93,20 @@ func (f *UserFile) Lookup(name string) (User, bool) {
 }
 
 // Groups is the user's supplementary groups in the system's group database: those of the account with the user's uid, if there is one.
-func (f *UserFile) Groups(u User) []uint32 {
-	account, err := user.LookupId(strconv.FormatUint(uint64(u.UID), 10))
+func (f *UserFile) Groups(u User) (groups []uint32) {
+	a, known, err := ByID(context.Background(), u.UID)
 	if err != nil {
+		f.log.Warn("groups are not known", "user", u.Name, "uid", u.UID, "err", err)
+	}
+	if !known {
 		return nil
 	}
-	ids, err := account.GroupIds()
-	if err != nil {
-		return nil
-	}
-	var out []uint32
-	for _, id := range ids {
-		if g, err := strconv.ParseUint(id, 10, 32); err == nil && uint32(g) != u.GID {
-			out = append(out, uint32(g))
+	for _, g := range append([]uint32{a.GID}, a.GIDs...) {
+		if g != u.GID {
+			groups = append(groups, g)
 		}
 	}
-	return out
+	return groups
 }
 
 // List is all users in the order of their names.

@@ -1,15 +1,11 @@
 package export
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"dittofs/gateway/accounts"
 )
 
 // Groups is which groups this host says a user is in: AUTH_SYS carries no more than 16, RFC 5531 Appendix A. Answers are kept for a while.
@@ -103,35 +99,11 @@ func (g *Groups) keep(uid uint32, m *membership) {
 	g.of[uid] = m
 }
 
-// initgroups is getgrouplist(3) by getent(1), which knows every name service that the host uses.
+// initgroups is getgrouplist(3) for a uid.
 func initgroups(ctx context.Context, uid uint32) (groups []uint32, known bool, err error) {
-	line, err := getent(ctx, "passwd", strconv.FormatUint(uint64(uid), 10))
-	f := strings.Split(line, ":") // name:password:uid:gid:…
-	if err != nil || len(f) < 4 {
+	a, known, err := accounts.ByID(ctx, uid)
+	if err != nil || !known {
 		return nil, false, err
 	}
-	line, err = getent(ctx, "initgroups", f[0])
-	if err != nil {
-		return nil, false, err
-	}
-	ids := append([]string{f[3]}, strings.Fields(strings.TrimPrefix(line, f[0]))...)
-	for _, s := range ids {
-		n, err := strconv.ParseUint(s, 10, 32)
-		if err != nil {
-			return nil, false, fmt.Errorf("export: getent initgroups %s: %q", f[0], line)
-		}
-		groups = append(groups, uint32(n))
-	}
-	return groups, true, nil
-}
-
-// getent is "" where there is no such key.
-func getent(ctx context.Context, database, key string) (string, error) {
-	out, err := exec.CommandContext(ctx, "getent", database, key).Output()
-	var status *exec.ExitError
-	if errors.As(err, &status) && status.ExitCode() == 2 {
-		return "", nil
-	}
-	line, _, _ := bytes.Cut(out, []byte("\n"))
-	return string(line), err
+	return append([]uint32{a.GID}, a.GIDs...), true, nil
 }

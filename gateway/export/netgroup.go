@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
+
+	"dittofs/gateway/accounts"
 )
 
 // netgroupFile is netgroup(5).
@@ -24,15 +25,11 @@ func (system) inNetgroup(ctx context.Context, group string, hosts []string) (boo
 	}
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "getent", "netgroup", group).Output()
-	var status *exec.ExitError
-	if errors.As(err, &status) && status.ExitCode() == 2 { // one that does not exist
-		return false, nil
-	}
+	line, err := accounts.Getent(ctx, "netgroup", group)
 	if err != nil {
 		return false, err
 	}
-	return parseNetgroups(string(out)).has(group, hosts, map[string]bool{}), nil
+	return parseNetgroups(line).has(group, hosts, map[string]bool{}), nil
 }
 
 // netgroups are the members of each group: names of groups, and triples in parentheses. netgroup(5).
