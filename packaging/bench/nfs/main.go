@@ -10,11 +10,11 @@ package main
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
+
+	"dittofs/packaging/bench/side"
 )
 
 var (
@@ -30,20 +30,7 @@ var (
 
 func main() {
 	flag.Parse()
-	if os.Getenv(inside) == "" {
-		os.Exit(enter())
-	}
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
-
-// result is what one server did in one measurement.
-type result struct {
-	rate float64       // units a second
-	cpu  time.Duration // of the server, for a unit
-	err  error
+	side.Main(run)
 }
 
 func run() error {
@@ -54,43 +41,19 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	base, err := os.MkdirTemp("/var/tmp", "dittofs-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(base)
-	for _, area := range strings.Split(*areas, ",") {
-		dir, leave, err := ground(filepath.Join(base, area), area == "tmpfs")
+	return side.Compare(*areas, *servers, 1500<<20, func(name, area, dir, state string, report func(string, side.Result)) error {
+		s, err := startServer(name, dir, state)
 		if err != nil {
 			return err
 		}
-		results := map[string]map[string]result{} // by measurement, by server
-		var order []string
-		for _, name := range strings.Split(*servers, ",") {
-			s, err := startServer(name, dir, filepath.Join(base, "state-"+area))
-			if err != nil {
-				return err
-			}
-			err = measureAll(s, match, func(what string, r result) {
-				if results[what] == nil {
-					results[what] = map[string]result{}
-					order = append(order, what)
-				}
-				results[what][name] = r
-			})
-			fmt.Printf("%s on %s: %d MiB resident at the end\n", name, area, s.resident()>>20)
-			s.stop()
-			if err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-		printTable(area, order, results)
-		leave()
-	}
-	return nil
+		defer s.Stop()
+		err = measureAll(s, match, report)
+		fmt.Printf("%s on %s: %d MiB resident at the end\n", name, area, s.Resident()>>20)
+		return err
+	})
 }
 
-func measureAll(s *server, match *regexp.Regexp, report func(string, result)) error {
+func measureAll(s *server, match *regexp.Regexp, report func(string, side.Result)) error {
 	for _, o := range operations(*big) {
 		if !match.MatchString(o.name) {
 			continue
@@ -111,36 +74,11 @@ func measureAll(s *server, match *regexp.Regexp, report func(string, result)) er
 				continue
 			}
 			done := s.profile(fmt.Sprintf("%.12s-%s", strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(o.name), shape))
-			r := m.measure(o, conns, depth, *long, s.cpu)
+			r := m.measure(o, conns, depth, *long, s.CPU)
 			done()
 			report(fmt.Sprintf("%-34s %5s", o.name, shape), r)
 		}
 		m.close()
 	}
 	return nil
-}
-
-func printTable(area string, order []string, results map[string]map[string]result) {
-	names := strings.Split(*servers, ",")
-	fmt.Printf("\n%-40s", "on "+area+", each a second (µs of server CPU)")
-	for _, n := range names {
-		fmt.Printf(" %20s", n)
-	}
-	fmt.Println("   ratio")
-	for _, what := range order {
-		fmt.Printf("%-40s", what)
-		for _, n := range names {
-			r := results[what][n]
-			if r.err != nil {
-				fmt.Printf(" %20s", r.err)
-				continue
-			}
-			fmt.Printf(" %11.0f (%6.1f)", r.rate, float64(r.cpu.Nanoseconds())/1000)
-		}
-		if a, b := results[what][names[0]], results[what][names[len(names)-1]]; len(names) > 1 && a.err == nil && b.err == nil && b.rate > 0 {
-			fmt.Printf(" %7.2f", a.rate/b.rate)
-		}
-		fmt.Println()
-	}
-	fmt.Println()
 }

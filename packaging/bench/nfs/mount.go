@@ -13,6 +13,7 @@ import (
 
 	"dittofs/gateway/oncrpc/rpcbind"
 	"dittofs/gateway/xdr"
+	"dittofs/packaging/bench/side"
 )
 
 const (
@@ -73,7 +74,7 @@ func (m *mounted) close() {
 }
 
 // measure drives an operation.
-func (m *mounted) measure(o operation, conns, depth int, long time.Duration, cpu func() time.Duration) result {
+func (m *mounted) measure(o operation, conns, depth int, long time.Duration, cpu func() time.Duration) side.Result {
 	prog := uint32(progNFS)
 	if o.nlm {
 		prog = progNLM
@@ -82,7 +83,7 @@ func (m *mounted) measure(o operation, conns, depth int, long time.Duration, cpu
 	for range conns {
 		p, err := m.dial(prog)
 		if err != nil {
-			return result{err: err}
+			return side.Result{Err: err}
 		}
 		defer p.Close()
 		pipes = append(pipes, p)
@@ -105,11 +106,11 @@ func (m *mounted) measure(o operation, conns, depth int, long time.Duration, cpu
 		return errors.Join(errs...)
 	}
 	if err := round(long / 4); err != nil { // warm
-		return result{err: err}
+		return side.Result{Err: err}
 	}
 	before, began := cpu(), time.Now()
 	if err := round(long); err != nil {
-		return result{err: err}
+		return side.Result{Err: err}
 	}
 	took := time.Since(began)
 	units := 0
@@ -117,7 +118,7 @@ func (m *mounted) measure(o operation, conns, depth int, long time.Duration, cpu
 		units += k.units
 	}
 	if units == 0 {
-		return result{err: errors.New("nothing was done")}
+		return side.Result{Err: errors.New("nothing was done")}
 	}
-	return result{rate: float64(units) / took.Seconds(), cpu: (cpu() - before) / time.Duration(units)}
+	return side.Result{Rate: float64(units) / took.Seconds(), CPU: (cpu() - before) / time.Duration(units)}
 }

@@ -72,8 +72,8 @@ func Settle(empty ...string) error {
 	return nil
 }
 
-// Ground makes a directory to serve, writable for everybody; in memory: on a tmpfs of that many bytes, unless 0.
-func Ground(dir string, memory int64) (tree string, leave func(), err error) {
+// ground makes a directory to serve, writable for everybody; in memory: on a tmpfs of that many bytes, unless 0.
+func ground(dir string, memory int64) (tree string, leave func(), err error) {
 	leave = func() {}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", nil, err
@@ -89,6 +89,40 @@ func Ground(dir string, memory int64) (tree string, leave func(), err error) {
 		return "", nil, err
 	}
 	return dir, leave, os.Chmod(dir, 0o777)
+}
+
+// Compare measures servers one after the other in each area: "tmpfs", of that many bytes, or "disk", a directory in /var/tmp. measure starts
+// the server on dir, with its own records in state, reports what it did, and stops it. Each area ends with a table.
+func Compare(areas, servers string, memory int64, measure func(name, area, dir, state string, report func(what string, r Result)) error) error {
+	base, err := os.MkdirTemp("/var/tmp", "dittofs-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(base)
+	os.Chmod(base, 0o755)
+	for _, area := range strings.Split(areas, ",") {
+		size := int64(0)
+		if area == "tmpfs" {
+			size = memory
+		}
+		dir, leave, err := ground(filepath.Join(base, area), size)
+		if err != nil {
+			return err
+		}
+		t := table{title: "on " + area + ", each a second and server CPU", servers: strings.Split(servers, ",")}
+		for _, name := range t.servers {
+			if err = measure(name, area, dir, filepath.Join(base, name+"-"+area), func(what string, r Result) { t.add(what, name, r) }); err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+				break
+			}
+		}
+		t.print()
+		leave()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Server is one that runs, with the processes that it started and those that stand beside it.
@@ -200,16 +234,16 @@ type Result struct {
 	Err  error
 }
 
-// Table collects results by measurement and server, in the order in which they come.
-type Table struct {
-	Title   string
-	Servers []string
+// table collects results by measurement and server, in the order in which they come.
+type table struct {
+	title   string
+	servers []string
 	order   []string
 	results map[string]map[string]Result
 }
 
-// Add notes a result.
-func (t *Table) Add(what, server string, r Result) {
+// add notes a result.
+func (t *table) add(what, server string, r Result) {
 	if t.results == nil {
 		t.results = map[string]map[string]Result{}
 	}
@@ -220,17 +254,17 @@ func (t *Table) Add(what, server string, r Result) {
 	t.results[what][server] = r
 }
 
-// Print prints the table; the ratios are those of the first server to the last: of its rate, more is better, and of its processor time for
+// print prints the table; the ratios are those of the first server to the last: of its rate, more is better, and of its processor time for
 // a unit, less is better.
-func (t *Table) Print() {
-	fmt.Printf("\n%-44s", t.Title)
-	for _, n := range t.Servers {
+func (t *table) print() {
+	fmt.Printf("\n%-44s", t.title)
+	for _, n := range t.servers {
 		fmt.Printf(" %24s", n)
 	}
 	fmt.Printf(" %8s %8s\n", "rate", "cpu")
 	for _, what := range t.order {
 		fmt.Printf("%-44s", what)
-		for _, n := range t.Servers {
+		for _, n := range t.servers {
 			switch r, ok := t.results[what][n]; {
 			case !ok:
 				fmt.Printf(" %24s", "-")
@@ -240,8 +274,8 @@ func (t *Table) Print() {
 				fmt.Printf(" %11.0f/s %8.1f µs", r.Rate, float64(r.CPU.Nanoseconds())/1000)
 			}
 		}
-		a, b := t.results[what][t.Servers[0]], t.results[what][t.Servers[len(t.Servers)-1]]
-		if len(t.Servers) > 1 && a.Err == nil && b.Err == nil && b.Rate > 0 && b.CPU > 0 {
+		a, b := t.results[what][t.servers[0]], t.results[what][t.servers[len(t.servers)-1]]
+		if len(t.servers) > 1 && a.Err == nil && b.Err == nil && b.Rate > 0 && b.CPU > 0 {
 			fmt.Printf(" %8.2f %8.2f", a.Rate/b.Rate, float64(a.CPU)/float64(b.CPU))
 		}
 		fmt.Println()

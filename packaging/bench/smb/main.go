@@ -47,42 +47,23 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	base, err := os.MkdirTemp("/var/tmp", "dittofs-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(base)
-	os.Chmod(base, 0o755)
-	for _, area := range strings.Split(*areas, ",") {
-		memory := int64(0)
-		if area == "tmpfs" {
-			memory = 1 << 30
+	return side.Compare(*areas, *servers, 1<<30, func(name, _, dir, state string, report func(string, side.Result)) error {
+		for _, share := range shares {
+			if err := prepare(filepath.Join(dir, share)); err != nil {
+				return err
+			}
 		}
-		dir, leave, err := side.Ground(filepath.Join(base, area), memory)
+		s, err := start(name, dir, state)
 		if err != nil {
 			return err
 		}
-		t := side.Table{Title: "on " + area + ", each a second and server CPU", Servers: strings.Split(*servers, ",")}
-		for _, name := range t.Servers {
-			for _, share := range shares {
-				if err := prepare(filepath.Join(dir, share)); err != nil {
-					return err
-				}
-			}
-			s, err := start(name, dir, filepath.Join(base, name+"-"+area))
-			if err != nil {
-				return err
-			}
-			measureAll(s, match, func(what string, r side.Result) { t.Add(what, name, r) })
-			if *idle > 0 && match.MatchString("idle") {
-				holdIdle(s, name)
-			}
-			s.Stop()
+		defer s.Stop()
+		measureAll(s, match, report)
+		if *idle > 0 && match.MatchString("idle") {
+			holdIdle(s, name)
 		}
-		t.Print()
-		leave()
-	}
-	return nil
+		return nil
+	})
 }
 
 // prepare makes what the operations read.
