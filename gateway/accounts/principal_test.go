@@ -30,3 +30,17 @@ func TestPrincipals(t *testing.T) {
 		t.Errorf("a uid without an account: %+v, %v", a, err)
 	}
 }
+
+func TestGroups(t *testing.T) {
+	if name, ok := GroupName(t.Context(), 0); !ok || name != "root" {
+		t.Errorf("group 0: %q, %v", name, ok)
+	}
+	if gid, ok := GroupID(t.Context(), "root"); !ok || gid != 0 {
+		t.Errorf("root's group: %d, %v", gid, ok)
+	}
+	for _, name := range []string{"no-such-group", "0", "-s"} {
+		if gid, ok := GroupID(t.Context(), name); ok {
+			t.Errorf("%q is %d", name, gid)
+		}
+	}
+}

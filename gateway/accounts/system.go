@@ -92,6 +92,38 @@ func (a *Account) fill(uid, gid string, groups []string) error {
 	return nil
 }
 
+// GroupName is the name of one of the system's groups; GroupID its number. false: there is none, or nobody knows.
+func GroupName(ctx context.Context, gid uint32) (string, bool) {
+	name, _, ok := group(ctx, strconv.FormatUint(uint64(gid), 10), user.LookupGroupId)
+	return name, ok
+}
+
+// GroupID is the number of the group of that name.
+func GroupID(ctx context.Context, name string) (uint32, bool) {
+	if !accountName(name) {
+		return 0, false
+	}
+	_, gid, ok := group(ctx, name, user.LookupGroup)
+	return gid, ok
+}
+
+func group(ctx context.Context, key string, files func(string) (*user.Group, error)) (name string, gid uint32, ok bool) {
+	line, err := Getent(ctx, "group", key)
+	f := strings.Split(line, ":") // name:password:gid:…
+	if errors.Is(err, exec.ErrNotFound) {
+		g, err := files(key)
+		if err != nil {
+			return "", 0, false
+		}
+		f = []string{g.Name, "", g.Gid}
+	}
+	if len(f) < 3 {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(f[2], 10, 32)
+	return f[0], uint32(n), err == nil
+}
+
 // Getent is the first line that getent(1) prints for a key of a database; "" where there is none.
 func Getent(ctx context.Context, database, key string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)

@@ -2,12 +2,11 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -87,11 +86,9 @@ func storeUser(cfg *config.Config, name, password string, uid, gid uint32) error
 
 // account is the Unix account of that name.
 func account(name string) (uid, gid uint32, err error) {
-	u, err := user.Lookup(name)
-	if err != nil {
-		return 0, 0, err
+	a, known, err := accounts.ByName(context.Background(), name)
+	if err == nil && !known {
+		err = fmt.Errorf("there is no account %q on this machine", name)
 	}
-	a, err := strconv.ParseUint(u.Uid, 10, 32)
-	b, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	return uint32(a), uint32(b), errors.Join(err, err2)
+	return a.UID, a.GID, err
 }

@@ -1,8 +1,7 @@
 package server
 
 import (
-	"os/user"
-	"strconv"
+	"context"
 	"strings"
 
 	"dittofs/gateway/accounts"
@@ -37,11 +36,8 @@ func (n unixNames) User(uid uint32) (string, bool) {
 			return u.Name, true
 		}
 	}
-	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err != nil {
-		return "", false
-	}
-	return u.Username, true
+	a, known, _ := accounts.ByID(context.Background(), uid)
+	return a.Name, known
 }
 
 // UserByName finds a user's number.
@@ -51,29 +47,16 @@ func (n unixNames) UserByName(name string) (uint32, bool) {
 			return u.UID, true
 		}
 	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		return 0, false
-	}
-	return number(u.Uid)
+	a, known, _ := accounts.ByName(context.Background(), name)
+	return a.UID, known
 }
 
 // Group is the name of one of the system's groups.
-func (unixNames) Group(gid uint32) (string, bool) {
-	g, err := user.LookupGroupId(strconv.FormatUint(uint64(gid), 10))
-	if err != nil {
-		return "", false
-	}
-	return g.Name, true
-}
+func (unixNames) Group(gid uint32) (string, bool) { return accounts.GroupName(context.Background(), gid) }
 
 // GroupByName finds a group's number.
 func (unixNames) GroupByName(name string) (uint32, bool) {
-	g, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, false
-	}
-	return number(g.Gid)
+	return accounts.GroupID(context.Background(), name)
 }
 
 // Users are the SMB users.
@@ -82,9 +65,4 @@ func (n unixNames) Users() (out []rpc.NamedID) {
 		out = append(out, rpc.NamedID{Name: u.Name, ID: u.UID})
 	}
 	return out
-}
-
-func number(text string) (uint32, bool) {
-	id, err := strconv.ParseUint(text, 10, 32)
-	return uint32(id), err == nil
 }
