@@ -120,3 +120,47 @@ func TestEase(t *testing.T) {
 		t.Errorf("%d writes, %d of them without asking, %d locks", writes.Load(), easy.Load(), got.Load())
 	}
 }
+
+// The other doors hear of what is written at ease.
+func TestEaseIsTold(t *testing.T) {
+	dir := t.TempDir()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	_, stop := gatewayAt(t, dir, lockdb.NewMemory(), 0)
+	defer stop()
+	heard := make(chan lock.Change, 100)
+	come := func(o ipc.Options) *ipc.Client {
+		o.Log = log
+		c, err := ipc.Dial(t.Context(), filepath.Join(dir, o.Name+".sock"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Hangup)
+		return c
+	}
+	smb := come(ipc.Options{Door: lock.SMB, Name: "smbd", Eases: true})
+	come(ipc.Options{Door: lock.Local, Name: "fusefs", Sink: func(e lock.Event) {
+		if e.Change != nil {
+			heard <- *e.Change
+		}
+	}})
+	key, owner, open := lock.Key{FSID: 1, Ino: 7, Gen: 9}, lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: lock.GUID{1}}}, smb.Number()
+	if r, err := smb.Open(t.Context(), lock.OpenRequest{Open: open, Key: key, Owner: owner, Access: lock.Write, Share: lock.ShareAll}, nil); err != nil || r.Outcome != lock.Granted {
+		t.Fatalf("open: %+v, %v", r, err)
+	}
+	for easy := false; !easy; {
+		r, done, err := smb.Access(t.Context(), lock.AccessRequest{Key: key, Owner: owner, Open: open, Op: lock.OpWrite, Length: 10}, time.Second, nil)
+		if err != nil || r.Outcome != lock.Granted {
+			t.Fatalf("write: %+v, %v", r, err)
+		}
+		easy = r.Quiet
+		done(easy) // nobody hears of the writes before
+	}
+	select {
+	case got := <-heard:
+		if want := lock.OpWrite.Modified(key, lock.SMB); got != want {
+			t.Errorf("heard %+v, want %+v", got, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nobody heard of what was written at ease")
+	}
+}
