@@ -1,13 +1,12 @@
 // Package accounts keeps the SMB users and their passwords, and finds the accounts of Kerberos principals. It lies outside smbd because the
 // admin command writes what smbd reads, and the gateway knows the same principals.
 //
-// Lock order: UserFile.mu and Principals.mu are leaves.
+// Lock order: UserFile.mu is a leaf.
 package accounts
 
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -46,8 +45,9 @@ const maxUserFile = 16 << 20
 // UserFile is the file of SMB users, one a line: name:uid:gid:NT hash in hexadecimal. An NT hash is as good as its password, so the file
 // has mode 0600. A file that changes counts from the next logon on. It is what smbd/auth asks for users.
 type UserFile struct {
-	path string
-	log  *slog.Logger
+	path   string
+	log    *slog.Logger
+	system kept[uint32]
 
 	mu    sync.Mutex // guards the fields below
 	stamp stamp
@@ -94,7 +94,7 @@ func (f *UserFile) Lookup(name string) (User, bool) {
 
 // Groups is the user's supplementary groups in the system's group database: those of the account with the user's uid, if there is one.
 func (f *UserFile) Groups(u User) (groups []uint32) {
-	a, known, err := ByID(context.Background(), u.UID)
+	a, known, err := f.system.find(u.UID, ByID)
 	if err != nil {
 		f.log.Warn("groups are not known", "user", u.Name, "uid", u.UID, "err", err)
 	}

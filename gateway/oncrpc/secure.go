@@ -1,7 +1,6 @@
 package oncrpc
 
 import (
-	"context"
 	"net/netip"
 
 	"dittofs/gateway/xdr"
@@ -10,7 +9,7 @@ import (
 // Security is the flavor RPCSEC_GSS to a Server, RFC 2203. Package gss is one.
 type Security interface {
 	// Admit opens a call. It may block for a look into the user database.
-	Admit(ctx context.Context, q *SecureCall) Admission
+	Admit(q *SecureCall) Admission
 }
 
 // SecureCall is what came with the flavor RPCSEC_GSS. Everything aliases the record.
@@ -82,13 +81,13 @@ func (s Service) String() string {
 }
 
 // secure opens a call of flavor RPCSEC_GSS. run: it is to run; else send says whether x.out is the reply.
-func (x *exchange) secure(ctx context.Context) (run, send bool) {
+func (x *exchange) secure() (run, send bool) {
 	h := &x.header
 	args := x.args.Bytes()
 	body := (len(h.Verf.Body) + 3) &^ 3
 	q := SecureCall{Procedure: h.Proc, Header: x.record.data[:len(x.record.data)-len(args)-body-8], Cred: h.Cred.Body,
 		VerifierFlavor: h.Verf.Flavor, Verifier: h.Verf.Body, Args: args, Remote: x.Remote}
-	a := x.server.cfg.Security.Admit(ctx, &q)
+	a := x.server.cfg.Security.Admit(&q)
 	switch {
 	case a.Drop:
 		return false, false

@@ -194,7 +194,7 @@ func (x *exchange) run(ctx context.Context) (send bool) {
 	s := x.server
 	proc := &x.Program.Procs[x.Procedure]
 	if x.Flavor == FlavorGSS && s.cfg.Security != nil {
-		if run, send := x.secure(ctx); !run {
+		if run, send := x.secure(); !run {
 			return send
 		}
 		defer func() { send = send && x.protect(true) }()

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"log/slog"
 
 	"dittofs/gateway/accounts"
@@ -58,6 +57,6 @@ func (k *Kerberos) Principal(name []string, realm string) (auth.User, bool) {
 		}
 		return u, true
 	}
-	a, ok := k.accounts.Account(context.Background(), name, realm)
+	a, ok := k.accounts.Account(name, realm)
 	return auth.User{Name: a.Name, UID: a.UID, GID: a.GID, Groups: a.GIDs}, ok
 }

@@ -52,7 +52,9 @@ func (n unixNames) UserByName(name string) (uint32, bool) {
 }
 
 // Group is the name of one of the system's groups.
-func (unixNames) Group(gid uint32) (string, bool) { return accounts.GroupName(context.Background(), gid) }
+func (unixNames) Group(gid uint32) (string, bool) {
+	return accounts.GroupName(context.Background(), gid)
+}
 
 // GroupByName finds a group's number.
 func (unixNames) GroupByName(name string) (uint32, bool) {

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-
 	"dittofs/gateway/accounts"
 	"dittofs/gateway/daemon"
 	"dittofs/gateway/krb5"
@@ -30,8 +28,8 @@ func kerberos(env daemon.Env) oncrpc.Security {
 		principals.Realms = func() []string { return c.Realms }
 	}
 	return gss.New(gss.Config{Acceptor: krb5.NewAcceptor(keys, "nfs"), Log: env.Log, Metrics: env.Metrics,
-		Account: func(ctx context.Context, name []string, realm string) (uid, gid uint32, gids []uint32, ok bool) {
-			a, ok := principals.Account(ctx, name, realm)
+		Account: func(name []string, realm string) (uid, gid uint32, gids []uint32, ok bool) {
+			a, ok := principals.Account(name, realm)
 			return a.UID, a.GID, a.GIDs, ok
 		}})
 }

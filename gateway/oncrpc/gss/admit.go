@@ -1,7 +1,6 @@
 package gss
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -62,7 +61,7 @@ func (r *initRes) XDR(x *xdr.Stream) {
 func refuse(st oncrpc.AuthStat) oncrpc.Admission { return oncrpc.Admission{Auth: st} }
 
 // Admit opens a call, RFC 2203 §5.3.3.
-func (s *Server) Admit(ctx context.Context, q *oncrpc.SecureCall) oncrpc.Admission {
+func (s *Server) Admit(q *oncrpc.SecureCall) oncrpc.Admission {
 	var cred credential
 	if xdr.Unmarshal(q.Cred, &cred) != nil || cred.Version != version {
 		return refuse(oncrpc.AuthBadCred)
@@ -72,7 +71,7 @@ func (s *Server) Admit(ctx context.Context, q *oncrpc.SecureCall) oncrpc.Admissi
 		if q.Procedure != 0 || len(cred.Handle) != 0 {
 			return refuse(oncrpc.AuthBadCred)
 		}
-		return s.init(ctx, q)
+		return s.init(q)
 	case procData, procDestroy:
 	default: // Kerberos never needs CONTINUE_INIT
 		return refuse(oncrpc.AuthBadCred)
@@ -115,7 +114,7 @@ func (s *Server) Admit(ctx context.Context, q *oncrpc.SecureCall) oncrpc.Admissi
 }
 
 // init makes a context, RFC 2203 §5.2.
-func (s *Server) init(ctx context.Context, q *oncrpc.SecureCall) oncrpc.Admission {
+func (s *Server) init(q *oncrpc.SecureCall) oncrpc.Admission {
 	x := xdr.Decoder(q.Args)
 	var token []byte
 	x.Opaque(&token, krb5.MaxToken)
@@ -134,7 +133,7 @@ func (s *Server) init(ctx context.Context, q *oncrpc.SecureCall) oncrpc.Admissio
 		return oncrpc.Admission{Control: true, Results: b}
 	}
 	c := &gssContext{Context: k, who: oncrpc.Identity{Principal: k.Principal()}}
-	c.who.UID, c.who.GID, c.who.GIDs, c.who.Known = s.cfg.Account(ctx, k.Name, k.Realm)
+	c.who.UID, c.who.GID, c.who.GIDs, c.who.Known = s.cfg.Account(k.Name, k.Realm)
 	s.add(c, now)
 	s.accepted.Inc()
 	s.cfg.Log.Info("context", "principal", c.who.Principal, "from", q.Remote, "uid", c.who.UID, "known", c.who.Known)

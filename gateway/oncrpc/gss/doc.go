@@ -4,7 +4,6 @@
 package gss
 
 import (
-	"context"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -20,7 +19,7 @@ import (
 type Config struct {
 	Acceptor *krb5.Acceptor
 	// Account finds the local account of a principal; ok is false where it has none, and the caller is anonymous.
-	Account func(ctx context.Context, name []string, realm string) (uid, gid uint32, gids []uint32, ok bool)
+	Account func(name []string, realm string) (uid, gid uint32, gids []uint32, ok bool)
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // nil: none
 }
