@@ -16,10 +16,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 
 	"golang.org/x/sys/unix"
+
+	"dittofs/packaging/bench/side"
 )
 
 func main() {
@@ -31,37 +32,12 @@ func main() {
 	if *cpu {
 		clock = processors
 	}
-	if os.Getenv("BENCH_FUSE_INSIDE") == "" {
-		inside()
-	}
-	if err := run(*rounds, regexp.MustCompile(*only), strings.Split(*names, ",")); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-fuse:", err)
-		os.Exit(1)
-	}
-}
-
-// inside runs this program again in namespaces of its own: what it mounts and serves is nobody else's.
-func inside() {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "BENCH_FUSE_INSIDE=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-fuse:", err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	side.Main(func() error { return run(*rounds, regexp.MustCompile(*only), strings.Split(*names, ",")) })
 }
 
 func run(rounds int, only *regexp.Regexp, names []string) error {
-	for _, m := range []struct{ source, target, fstype string }{{"", "/", ""}, {"proc", "/proc", "proc"}, {"run", "/run", "tmpfs"}} {
-		flags := uintptr(0)
-		if m.fstype == "" {
-			flags = unix.MS_REC | unix.MS_PRIVATE
-		}
-		if err := unix.Mount(m.source, m.target, m.fstype, flags, ""); err != nil {
-			return fmt.Errorf("mount %s: %w", m.target, err)
-		}
+	if err := side.Settle(); err != nil {
+		return err
 	}
 	// passthrough_hp keeps a descriptor for each file that the kernel remembers.
 	var most unix.Rlimit
@@ -70,9 +46,6 @@ func run(rounds int, only *regexp.Regexp, names []string) error {
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most.Max, Max: most.Max}); err != nil {
 		return err
-	}
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		return fmt.Errorf("ip: %s", out)
 	}
 	var there []target
 	for _, t := range targets() {
