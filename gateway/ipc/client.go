@@ -154,13 +154,17 @@ type counter struct {
 // line is one connection.
 type line struct {
 	client  *ttrpc.Client
-	rpc     lockpb.CounterClient
-	dead    chan struct{}  // closed when the connection has ended
-	asking  sync.WaitGroup // requests between sending and the ledger; grows only under counter.mu while the line is counter.line
-	reading sync.WaitGroup // the reader of events
+	lanes   lanes
+	rpc     lockpb.CounterClient // by a lane or by client
+	dead    chan struct{}        // closed when the connection has ended
+	asking  sync.WaitGroup       // requests between sending and the ledger; grows only under counter.mu while the line is counter.line
+	reading sync.WaitGroup       // the reader of events
 }
 
-func (l *line) hangup() { l.client.Close() }
+func (l *line) hangup() {
+	l.lanes.end()
+	l.client.Close()
+}
 
 // errDisconnected is what remains of a request whose connection ended.
 var errDisconnected = errors.New("the gateway does not answer")
@@ -175,17 +179,16 @@ func (m *counter) ask(ctx context.Context, send func(context.Context, *line) err
 		if err != nil {
 			return err
 		}
-		sctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
-		err = send(sctx, l)
-		expired := sctx.Err() != nil
-		cancel()
+		u := &until{Context: context.WithoutCancel(ctx), limit: limit}
+		err = send(u, l)
+		u.over()
 		l.asking.Done()
 		if err == nil {
 			return nil
 		}
 		st, answered := status.FromError(err)
 		switch {
-		case expired || answered && st.Code() == codes.DeadlineExceeded:
+		case errors.Is(err, context.DeadlineExceeded) || answered && st.Code() == codes.DeadlineExceeded:
 			l.hangup() // its fate is unknown: a new seat has none of it
 			return fmt.Errorf("ipc: %s: %w", m.options.Name, errDisconnected)
 		case answered && st.Code() != codes.Canceled: // the gateway is stopping
@@ -321,7 +324,10 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 		return nil, err
 	}
 	l := &line{dead: make(chan struct{})}
-	l.client = ttrpc.NewClient(conn, ttrpc.WithOnClose(func() { close(l.dead) }))
+	l.client = ttrpc.NewClient(conn, ttrpc.WithOnClose(func() {
+		l.lanes.end()
+		close(l.dead)
+	}))
 	l.rpc = lockpb.NewCounterClient(l.client)
 	fail := func(err error) (*line, error) {
 		l.hangup()
@@ -342,6 +348,8 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 	m.mu.Lock()
 	m.epoch = hello.Epoch
 	m.mu.Unlock()
+	l.lanes.path, l.lanes.token = LanePath(m.path), hello.Token
+	l.rpc = post{l.rpc, &l.lanes}
 	m.quiet.begin(l)
 	m.ease.begin(l)
 	events, err := l.rpc.Events(life, &lockpb.Empty{})

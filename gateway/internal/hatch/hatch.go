@@ -120,7 +120,15 @@ func (h *House) Serve(ctx context.Context) error {
 			return err
 		}
 		closers = append(closers, l)
-		starts = append(starts, func() { g.Go(func() error { return h.serve(ctx, name, l) }) })
+		starts = append(starts, func() { g.Go(func() error { return h.serve(ctx, name, l, h.visit) }) })
+	}
+	for name := range Doors {
+		l, err := h.listen("unixpacket", name+".lane")
+		if err != nil {
+			return err
+		}
+		closers = append(closers, l)
+		starts = append(starts, func() { g.Go(func() error { return h.serve(ctx, name, l, h.lane) }) })
 	}
 	l, err := h.listen("unixpacket", "trees")
 	if err != nil {
@@ -168,7 +176,7 @@ func (h *House) listen(network, name string) (*net.UnixListener, error) {
 }
 
 // serve accepts at one hatch until ctx ends, and waits for its connections.
-func (h *House) serve(ctx context.Context, name string, l *net.UnixListener) error {
+func (h *House) serve(ctx context.Context, name string, l *net.UnixListener, conn func(context.Context, string, *net.UnixConn)) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -178,7 +186,7 @@ func (h *House) serve(ctx context.Context, name string, l *net.UnixListener) err
 		c, err := l.AcceptUnix()
 		switch {
 		case err == nil:
-			conns.Go(func() { h.visit(ctx, name, c) })
+			conns.Go(func() { conn(ctx, name, c) })
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ECONNABORTED):

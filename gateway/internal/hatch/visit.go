@@ -37,7 +37,9 @@ type visit struct {
 
 	debts debts
 
-	events bool // guarded by house.mu, as are the fields below
+	events bool   // guarded by house.mu, as are the fields below
+	token  []byte // opens a lane; nil before Hello and after the end
+	lanes  map[*net.UnixConn]bool
 	since  time.Time
 	doors  map[string]string
 	// sessions are smbd's; they end with it.
@@ -53,7 +55,7 @@ func (h *House) visit(ctx context.Context, hatch string, c *net.UnixConn) {
 		return
 	}
 	v := &visit{house: h, hatch: hatch, pid: cred.Pid, uid: cred.Uid, log: h.Log.With("hatch", hatch, "pid", cred.Pid), out: newOutbox(),
-		end: func() { c.Close() }, sessions: map[uint64]ipc.Session{}}
+		end: func() { c.Close() }, lanes: map[*net.UnixConn]bool{}, sessions: map[uint64]ipc.Session{}}
 	ended := make(chan struct{})
 	g := newGuard(c, v.reject, sync.OnceFunc(func() { close(ended) }))
 	srv, err := ttrpc.NewServer(ttrpc.WithUnaryServerInterceptor(v.dispatch))
@@ -130,7 +132,7 @@ func (v *visit) Hello(ctx context.Context, r *lockpb.HelloRequest) (*lockpb.Hell
 		v.seat.Borrow()
 	}
 	v.log.Info("daemon came")
-	return &lockpb.HelloReply{Version: ipc.Version, Epoch: v.house.Counter.Epoch()}, nil
+	return &lockpb.HelloReply{Version: ipc.Version, Epoch: v.house.Counter.Epoch(), Token: v.openLanes()}, nil
 }
 
 // tell puts an event into the outbox; a daemon that does not fetch its events loses its seat.
@@ -151,6 +153,7 @@ func (v *visit) leave(stopping bool) {
 	defer v.gate.Unlock()
 	v.left = true
 	v.out.close()
+	v.closeLanes()
 	if v.seat == nil {
 		return
 	}

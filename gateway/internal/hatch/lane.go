@@ -1,0 +1,149 @@
+package hatch
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"net"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"dittofs/gateway/ipc"
+)
+
+// The gateway's side of ipc's lanes.
+
+// laneVerbs are the verbs that come by a lane.
+var laneVerbs = [...]func(v *visit, ctx context.Context, in, out []byte) ([]byte, error){
+	ipc.VerbOpen:        on((*visit).Open),
+	ipc.VerbClose:       on((*visit).Close),
+	ipc.VerbAccess:      on((*visit).Access),
+	ipc.VerbDone:        on((*visit).Done),
+	ipc.VerbLock:        on((*visit).Lock),
+	ipc.VerbUnlock:      on((*visit).Unlock),
+	ipc.VerbTest:        on((*visit).Test),
+	ipc.VerbCancel:      on((*visit).Cancel),
+	ipc.VerbCancelLock:  on((*visit).CancelLock),
+	ipc.VerbAcknowledge: on((*visit).Acknowledge),
+	ipc.VerbDisposition: on((*visit).Disposition),
+	ipc.VerbChanged:     on((*visit).Changed),
+}
+
+// on reads a verb's message from in and appends its answer's to out.
+func on[A any, PA interface {
+	*A
+	proto.Message
+}, B proto.Message](verb func(*visit, context.Context, PA) (B, error)) func(*visit, context.Context, []byte, []byte) ([]byte, error) {
+	return func(v *visit, ctx context.Context, in, out []byte) ([]byte, error) {
+		a := PA(new(A))
+		if err := proto.Unmarshal(in, a); err != nil {
+			v.reject(err)
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+		b, err := verb(v, ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		return proto.MarshalOptions{}.MarshalAppend(out, b)
+	}
+}
+
+// openLanes lets lanes come, and returns their token.
+func (v *visit) openLanes() []byte {
+	v.house.mu.Lock()
+	defer v.house.mu.Unlock()
+	v.token = make([]byte, 16)
+	rand.Read(v.token)
+	return v.token
+}
+
+// closeLanes ends them.
+func (v *visit) closeLanes() {
+	v.house.mu.Lock()
+	defer v.house.mu.Unlock()
+	v.token = nil
+	for c := range v.lanes {
+		c.Close()
+	}
+}
+
+// lanesMax bounds the lanes of one visit: twice what a Client opens.
+const lanesMax = 64
+
+// seatOf finds the visit whose token a lane brings, and counts the lane in.
+func (h *House) seatOf(hatch string, token []byte, c *net.UnixConn) *visit {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := h.visits[hatch]
+	if v == nil || v.token == nil || subtle.ConstantTimeCompare(v.token, token) != 1 || len(v.lanes) >= lanesMax {
+		return nil
+	}
+	v.lanes[c] = true
+	return v
+}
+
+// lane serves one lane to its end.
+func (h *House) lane(ctx context.Context, hatch string, c *net.UnixConn) {
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if _, err := ipc.Peer(c); err != nil {
+		h.Log.Warn("lane stays closed", "hatch", hatch, "err", err)
+		return
+	}
+	in, out := make([]byte, ipc.LaneMax+1), make([]byte, 0, 512)
+	c.SetReadDeadline(time.Now().Add(ipc.Deadline))
+	n, err := c.Read(in)
+	if err != nil {
+		return
+	}
+	v := h.seatOf(hatch, in[:n], c)
+	if v == nil {
+		h.Log.Warn("lane stays closed", "hatch", hatch, "err", "its token is nobody's")
+		return
+	}
+	defer func() {
+		h.mu.Lock()
+		delete(v.lanes, c)
+		h.mu.Unlock()
+	}()
+	c.SetReadDeadline(time.Time{})
+	for {
+		if n, err = c.Read(in); err != nil {
+			return
+		}
+		if out, err = v.answer(ctx, in[:n], out[:0]); err != nil {
+			v.reject(err)
+			return
+		}
+		if _, err = c.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+// answer appends the answer to one request to out. An error is the end of the connection.
+func (v *visit) answer(ctx context.Context, in, out []byte) ([]byte, error) {
+	if len(in) == 0 || len(in) > ipc.LaneMax || int(in[0]) >= len(laneVerbs) || laneVerbs[in[0]] == nil {
+		return nil, status.Errorf(codes.InvalidArgument, "a lane's request of %d bytes", len(in))
+	}
+	b, err := v.safely(ctx, in, append(out, byte(codes.OK)))
+	if err == nil && len(b) > ipc.LaneMax {
+		err = status.Errorf(codes.ResourceExhausted, "an answer of %d bytes", len(b))
+	}
+	if err != nil {
+		s, ok := status.FromError(err)
+		if !ok {
+			s = status.FromContextError(err)
+		}
+		b = append(append(out[:0], byte(s.Code())), s.Message()...)
+	}
+	return b, nil
+}
+
+func (v *visit) safely(ctx context.Context, in, out []byte) (b []byte, err error) {
+	defer v.rescue("/dittofs.ipc.Counter/"+ipc.Verb(in[0]).String(), &err)
+	return laneVerbs[in[0]](v, ctx, in[1:], out)
+}
