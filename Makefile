@@ -27,6 +27,7 @@ need-run need-test: need-%:
 test: need-test build
 	go vet ./...
 	DITTOFS_BIN=$(CURDIR)/bin go test -timeout 12m ./...
+	packaging/scripts/million
 
 # What does not run the programs: form, vet, staticcheck, floors, man pages.
 check:
@@ -50,7 +51,8 @@ vm-test: deb
 smbtorture: need-test build
 	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_SMBTORTURE=$(or $(T),all) go test ./packaging/check -run SMBTorture -count 1 -v -timeout 60m
 
-# One million executions over all fuzz targets, in turn.
+# Go's own fuzzing, which follows coverage: one million executions over all targets, in turn. `make test` runs packaging/scripts/million, which
+# mutates blindly and costs a minute.
 fuzz:
 	packaging/scripts/fuzz $(or $(N),20000)x
 

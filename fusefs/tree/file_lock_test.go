@@ -12,6 +12,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/lock"
 )
 
@@ -45,7 +46,8 @@ func TestSpan(t *testing.T) {
 }
 
 // Whatever a FUSE lock says, its span is inside what the counter may be asked.
-func FuzzSpan(f *testing.F) {
+func FuzzSpan(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(uint64(0), uint64(math.MaxInt64))
 	f.Add(uint64(1), uint64(0))
 	f.Add(uint64(math.MaxInt64), uint64(math.MaxUint64))

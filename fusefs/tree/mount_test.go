@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/ipc"
 )
 
@@ -217,7 +218,8 @@ func TestParseMount(t *testing.T) {
 	}
 }
 
-func FuzzParseMount(f *testing.F) {
+func FuzzParseMount(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(`36 35 0:40 / /srv/a\040b rw - fuse.dittofs dittofs:a rw`)
 	f.Add(`\04 \ \999 - - -`)
 	f.Fuzz(func(t *testing.T, line string) {

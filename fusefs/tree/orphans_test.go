@@ -3,6 +3,8 @@ package tree
 import (
 	"testing"
 
+	"dittofs/gateway/fuzz"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +28,8 @@ func TestParseOrphans(t *testing.T) {
 	}
 }
 
-func FuzzParseOrphans(f *testing.F) {
+func FuzzParseOrphans(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add("flags:\t02100002\nmnt_id:\t93\nino:\t753838\n")
 	f.Add("7f804cd39000-7f804cd3b000 rw-s 00000000 00:2b 753838 /sub/f")
 	f.Add("x rw 0 :: 1 /")

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"dittofs/gateway/fuzz"
 )
 
 func TestParseClient(t *testing.T) {
@@ -34,7 +36,8 @@ func TestParseClient(t *testing.T) {
 	}
 }
 
-func FuzzParseClient(f *testing.F) {
+func FuzzParseClient(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add("192.0.2.0/24(rw,anonuid=7)")
 	f.Add("@group(ro)")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"testing"
 
+	"dittofs/gateway/fuzz"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +40,8 @@ func TestACL(t *testing.T) {
 	}
 }
 
-func FuzzACL(f *testing.F) {
+func FuzzACL(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(ACL{{ACLOwner, 7, 0}, {ACLUser, 5, 1000}}.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a, err := ParseACL(b)

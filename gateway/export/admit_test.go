@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"dittofs/gateway/config"
+	"dittofs/gateway/fuzz"
 )
 
 // book is a name service of one page. Its netgroup "lab" has the hosts in group.
@@ -112,7 +113,8 @@ func TestNetgroups(t *testing.T) {
 	}
 }
 
-func FuzzNetgroups(f *testing.F) {
+func FuzzNetgroups(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add("a (b,c,d) e\ne (,,)\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		g := parseNetgroups(text)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/config"
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/lock"
 )
 
@@ -433,7 +434,8 @@ func TestLoadKey(t *testing.T) {
 	}
 }
 
-func FuzzHandle(f *testing.F) {
+func FuzzHandle(g *testing.F) {
+	f := fuzz.On(g)
 	s, _ := tree(f)
 	r := root(f, s)
 	f.Add(r.FH())

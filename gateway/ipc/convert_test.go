@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/ipc/lockpb"
 	"dittofs/gateway/lock"
 )
@@ -165,7 +166,8 @@ func TestSnapshotInPieces(t *testing.T) {
 	}
 }
 
-func FuzzOpenRequest(f *testing.F) {
+func FuzzOpenRequest(g *testing.F) {
+	f := fuzz.On(g)
 	b, _ := proto.Marshal(OpenRequestPB(filled[lock.OpenRequest]()))
 	f.Add(b)
 	f.Add([]byte{})
@@ -181,7 +183,8 @@ func FuzzOpenRequest(f *testing.F) {
 	})
 }
 
-func FuzzEvent(f *testing.F) {
+func FuzzEvent(g *testing.F) {
+	f := fuzz.On(g)
 	b, _ := proto.Marshal(EventPB(lock.Event{Break: &lock.Break{Open: 7, From: lock.R | lock.W}}))
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {

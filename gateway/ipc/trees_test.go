@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/ipc/lockpb"
 )
 
@@ -232,7 +233,8 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-func FuzzTreePacket(f *testing.F) {
+func FuzzTreePacket(g *testing.F) {
+	f := fuzz.On(g)
 	b, _ := proto.Marshal(&lockpb.TreePacket{Version: Version, Kind: lockpb.TreePacket_OFFER, Trees: []*lockpb.TreeState{{Name: []byte("a"), Path: []byte("/a")}}})
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {

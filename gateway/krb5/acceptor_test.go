@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
+
 	"github.com/jcmturner/gokrb5/v8/asn1tools"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/keytab"
@@ -279,14 +281,17 @@ func TestKeytabChanges(t *testing.T) {
 	}
 }
 
-func FuzzAccept(f *testing.F) {
+func FuzzAccept(g *testing.F) {
+	f := fuzz.On(g)
 	w := newWorld(f, 17)
 	f.Add(w.token(f, &want{etype: 17, flags: FlagMutual}))
 	f.Add([]byte{0x60, 0x84, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) { w.Accept(b) })
 }
 
-func FuzzKeytab(f *testing.F) {
+func FuzzKeytab(g *testing.F) {
+	f := fuzz.On(g)
+	f.Costly(100)
 	w := newWorld(f, 17)
 	b, _ := os.ReadFile(w.path)
 	f.Add(b)
@@ -297,7 +302,8 @@ func FuzzKeytab(f *testing.F) {
 	})
 }
 
-func FuzzUnwrap(f *testing.F) {
+func FuzzUnwrap(g *testing.F) {
+	f := fuzz.On(g)
 	c := &Context{key: fresh(17)}
 	m, _ := c.Wrap([]byte("text"))
 	f.Add(m)

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/xdr"
 )
 
@@ -367,7 +368,8 @@ func TestListenOnePortForAll(t *testing.T) {
 	}
 }
 
-func FuzzCall(f *testing.F) {
+func FuzzCall(g *testing.F) {
+	f := fuzz.On(g)
 	head := callHeader{XID: 1, RPC: 2, Program: 400000, Version: 3, Proc: 1, Cred: opaqueAuth{Flavor: 1, Body: make([]byte, 20)}}
 	f.Add(appendCall(nil, &head))
 	f.Add([]byte("GET / HTTP/1.1\r\n"))
@@ -385,7 +387,8 @@ func FuzzCall(f *testing.F) {
 	})
 }
 
-func FuzzReply(f *testing.F) {
+func FuzzReply(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(appendAccepted(nil, 1, Success))
 	f.Add(appendAuthError(nil, 1, AuthBadCred))
 	f.Add(appendRPCMismatch(nil, 1))
@@ -395,7 +398,8 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-func FuzzRecord(f *testing.F) {
+func FuzzRecord(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add([]byte{0x80, 0, 0, 4, 1, 2, 3, 4})
 	f.Add([]byte{0, 0, 0, 1, 9, 0x80, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -9,6 +9,7 @@ import (
 
 	second "github.com/buildbarn/go-xdr/pkg/protocols/nlm"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/xdr"
 )
 
@@ -114,7 +115,8 @@ func TestSecondOpinion(t *testing.T) {
 	}
 }
 
-func FuzzMessages(f *testing.F) {
+func FuzzMessages(g *testing.F) {
+	f := fuzz.On(g)
 	for _, v := range []Version{V3, V4} {
 		for _, m := range messages() {
 			m.SetVersion(v)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"dittofs/gateway/accounts"
+	"dittofs/gateway/fuzz"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -265,7 +266,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-func FuzzSPNEGO(f *testing.F) {
+func FuzzSPNEGO(g *testing.F) {
+	f := fuzz.On(g)
 	cl := goodGuest()
 	f.Add(cl.first())
 	f.Add(Hint(cfg))
@@ -284,7 +286,8 @@ func FuzzSPNEGO(f *testing.F) {
 	})
 }
 
-func FuzzNTLM(f *testing.F) {
+func FuzzNTLM(g *testing.F) {
+	f := fuzz.On(g)
 	cl := goodGuest()
 	cl.mechs = nil
 	a := NewAcceptor(cfg)

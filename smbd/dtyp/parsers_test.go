@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"testing"
+
+	"dittofs/gateway/fuzz"
 )
 
 func TestSID(t *testing.T) {
@@ -34,7 +36,8 @@ func TestSID(t *testing.T) {
 	}
 }
 
-func FuzzSecurityDescriptor(f *testing.F) {
+func FuzzSecurityDescriptor(g *testing.F) {
+	f := fuzz.On(g)
 	owner, group := UnixUser(1), UnixGroup(2)
 	d := SecurityDescriptor{Owner: &owner, Group: &group, DACL: &ACL{Revision: ACLRevision, ACEs: []ACE{{Type: AccessAllowed, Mask: 0x1f01ff, SID: Everyone}}}}
 	f.Add(d.Append(nil))

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"dittofs/gateway/fuzz"
 )
 
 func TestGUID(t *testing.T) {
@@ -99,7 +101,8 @@ func TestNullDACL(t *testing.T) {
 	}
 }
 
-func FuzzSID(f *testing.F) {
+func FuzzSID(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add("S-1-5-32-544")
 	f.Add("S-1-0xffffffffffff-1")
 	f.Fuzz(func(t *testing.T, text string) {
@@ -117,7 +120,8 @@ func FuzzSID(f *testing.F) {
 	})
 }
 
-func FuzzGUID(f *testing.F) {
+func FuzzGUID(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add("00112233-4455-6677-8899-aabbccddeeff")
 	f.Fuzz(func(t *testing.T, text string) {
 		if g, err := ParseGUID(text); err == nil && g.String() != strings.ToLower(text) {

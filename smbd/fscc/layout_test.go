@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
 	"dittofs/smbd/wire"
@@ -255,7 +256,8 @@ func TestMatchDOS(t *testing.T) {
 	}
 }
 
-func FuzzEntries(f *testing.F) {
+func FuzzEntries(g *testing.F) {
+	f := fuzz.On(g)
 	d, _ := NewDirectory(FileIDExtdBothDirectory, 4096, nil)
 	d.Add(&DirectoryEntry{ShortName: "S", FileName: "a"})
 	d.Add(&DirectoryEntry{FileName: "b"})
@@ -281,7 +283,8 @@ func FuzzEntries(f *testing.F) {
 	})
 }
 
-func FuzzFilled(f *testing.F) {
+func FuzzFilled(g *testing.F) {
+	f := fuzz.On(g)
 	for s := range filled() {
 		f.Add(s.Append(nil))
 	}

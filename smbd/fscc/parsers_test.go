@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/smbd/smb2"
 	"dittofs/smbd/wire"
 )
@@ -26,7 +27,8 @@ var structures = []func() structure{
 	func() structure { return new(FSSectorSizeInformation) },
 }
 
-func FuzzStructures(f *testing.F) {
+func FuzzStructures(g *testing.F) {
+	f := fuzz.On(g)
 	for i, s := range structures {
 		f.Add(uint8(i), s().Append(nil))
 	}
@@ -47,7 +49,8 @@ func FuzzStructures(f *testing.F) {
 	})
 }
 
-func FuzzLists(f *testing.F) {
+func FuzzLists(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add([]byte{0, 0, 0, 0, 0, 1, 0, 0, 'a', 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if eas, err := ParseEAs(b); err == nil {
@@ -126,7 +129,8 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func FuzzMatch(f *testing.F) {
+func FuzzMatch(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add("*a?<>\"", "abc.d")
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		if len(pattern) < 300 && len(name) < 300 {

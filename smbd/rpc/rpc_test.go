@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/smbd/dtyp"
 	"dittofs/smbd/wire"
 )
@@ -361,7 +362,8 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
-func FuzzPipe(f *testing.F) {
+func FuzzPipe(g *testing.F) {
+	f := fuzz.On(g)
 	srv := syntax{srvsvcUUID, 3, 0}
 	b := bind(ptypeBind, 4280, srv, ndr20)
 	f.Add(append(bytes.Clone(b), request(2, 3, 15, stub(1, `\\F`, 1, 1, 1, 0, 0, -1, 1, 0))...))
@@ -384,7 +386,8 @@ func FuzzPipe(f *testing.F) {
 	})
 }
 
-func FuzzNDR(f *testing.F) {
+func FuzzNDR(g *testing.F) {
+	f := fuzz.On(g)
 	pipes := []string{"srvsvc", "wkssvc", "lsarpc", "samr"}
 	f.Add(uint8(0), stub(1, `\\F`, 1, 1, 1, 0, 0, -1, 1, 0), uint16(15))
 	f.Add(uint8(0), stub(0, "demo", 2), uint16(16))

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"dittofs/gateway/fuzz"
+
 	"github.com/pion/dtls/v3/pkg/crypto/ccm"
 	mac "github.com/tink-crypto/tink-go/v2/mac/subtle"
 )
@@ -250,7 +252,8 @@ func TestNonces(t *testing.T) {
 	}
 }
 
-func FuzzOpen(f *testing.F) {
+func FuzzOpen(g *testing.F) {
+	f := fuzz.On(g)
 	server, client := pair(f, AES128GCM)
 	f.Add(server.Seal(nil, []byte("hello")))
 	f.Add([]byte("\xfdSMB"))

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/smbd/smb2"
 )
 
@@ -61,7 +62,9 @@ func whole(cmd smb2.Command, q body) []byte {
 }
 
 // What somebody who has logged on sends, whatever it is, leaves the server answering, without a panic and without an open left behind.
-func FuzzConnection(f *testing.F) {
+func FuzzConnection(g *testing.F) {
+	f := fuzz.On(g)
+	f.Costly(200)
 	file := opening("f", smb2.FileOpenIf)
 	list := opening("", smb2.FileOpen)
 	list.CreateOptions, list.DesiredAccess = smb2.FileDirectoryFile, smb2.FileListDirectory

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/export"
+	"dittofs/gateway/fuzz"
 	"dittofs/smbd/dtyp"
 	"dittofs/smbd/smb2"
 )
@@ -201,7 +202,8 @@ func TestInheritedDescriptor(t *testing.T) {
 	}
 }
 
-func FuzzKeptDescriptor(f *testing.F) {
+func FuzzKeptDescriptor(g *testing.F) {
+	f := fuzz.On(g)
 	d := dtyp.SecurityDescriptor{Control: dtyp.DACLPresent}
 	f.Add(d.Append(nil))
 	owner := dtyp.UnixUser(5)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/lock"
 	"dittofs/smbd/smb2"
 )
@@ -42,7 +43,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func FuzzNames(f *testing.F) {
+func FuzzNames(g *testing.F) {
+	f := fuzz.On(g)
 	for _, s := range []string{"a", "a:b.", "\xff\xfe ", "\uf022", "..."} {
 		f.Add(s)
 	}
@@ -89,7 +91,8 @@ func TestDOSAttrib(t *testing.T) {
 	}
 }
 
-func FuzzDOSAttrib(f *testing.F) {
+func FuzzDOSAttrib(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(appendDOSAttrib(nil, 0x22, time.Unix(1, 0)))
 	f.Add([]byte("0x20\x00\x00\x03\x00\x03\x00\x00\x00" + strings.Repeat("\x01", 40)))
 	f.Fuzz(func(t *testing.T, b []byte) {

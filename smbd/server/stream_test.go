@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/config"
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/lock"
 	"dittofs/smbd/fscc"
 	"dittofs/smbd/ntstatus"
@@ -229,7 +230,8 @@ func TestCutStream(t *testing.T) {
 	}
 }
 
-func FuzzCutStream(f *testing.F) {
+func FuzzCutStream(g *testing.F) {
+	f := fuzz.On(g)
 	for _, s := range []string{"a", `d\a:b:$DATA`, "a::$DATA", ":x", "a:b:", `a:b\c`} {
 		f.Add(s)
 	}

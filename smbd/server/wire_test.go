@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dittofs/gateway/config"
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/lock"
 	"dittofs/smbd/fscc"
 	"dittofs/smbd/ntstatus"
@@ -591,7 +592,9 @@ func TestValidateNegotiate(t *testing.T) {
 }
 
 // Random messages from a client that has logged on are answered or end the connection; the server lives on.
-func FuzzRequest(f *testing.F) {
+func FuzzRequest(g *testing.F) {
+	f := fuzz.On(g)
+	f.Costly(50)
 	s := serve(f, nil)
 	for cmd := smb2.Negotiate; cmd <= smb2.OplockBreak+1; cmd++ {
 		f.Add(uint16(cmd), uint32(0), []byte{57, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0})

@@ -3,6 +3,8 @@ package smb2
 import (
 	"reflect"
 	"testing"
+
+	"dittofs/gateway/fuzz"
 )
 
 func TestAAPL(t *testing.T) {
@@ -19,7 +21,8 @@ func TestAAPL(t *testing.T) {
 	}
 }
 
-func FuzzAAPL(f *testing.F) {
+func FuzzAAPL(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add((&AAPLQuery{Command: AAPLServerQuery, Bitmap: 7, ClientCaps: 13}).Append(nil))
 	f.Add((&AAPLAnswer{Bitmap: 7, ServerCaps: 15, VolumeCaps: 4, Model: "Mac"}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {

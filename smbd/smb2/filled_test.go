@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/wire"
 )
@@ -345,7 +346,8 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // What parses, parses to the same after it was built again; nothing panics.
-func FuzzFilled(f *testing.F) {
+func FuzzFilled(g *testing.F) {
+	f := fuzz.On(g)
 	kinds := filled()
 	for i, m := range kinds {
 		f.Add(uint8(i), whole(m))
@@ -397,7 +399,8 @@ func TestParts(t *testing.T) {
 	}
 }
 
-func FuzzParts(f *testing.F) {
+func FuzzParts(g *testing.F) {
+	f := fuzz.On(g)
 	kinds := parts()
 	for i, p := range kinds {
 		f.Add(uint8(i), p.Append(nil))

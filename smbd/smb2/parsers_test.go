@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dittofs/gateway/fuzz"
 )
 
 // message is what both directions of the codec have.
@@ -146,7 +148,8 @@ func TestEachMessage(t *testing.T) {
 	}
 }
 
-func FuzzMessages(f *testing.F) {
+func FuzzMessages(g *testing.F) {
+	f := fuzz.On(g)
 	names := make([]string, 0, len(messages))
 	for name := range messages {
 		names = append(names, name)
@@ -173,7 +176,8 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
-func FuzzSplit(f *testing.F) {
+func FuzzSplit(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(header())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		parts, err := Split(b)
@@ -194,7 +198,8 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-func FuzzFrame(f *testing.F) {
+func FuzzFrame(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add([]byte{0, 0, 0, 3, 1, 2, 3})
 	f.Add([]byte{0, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -208,7 +213,8 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-func FuzzSMB1(f *testing.F) {
+func FuzzSMB1(g *testing.F) {
+	f := fuzz.On(g)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var q SMB1Negotiate
 		if q.Parse(b) == nil {

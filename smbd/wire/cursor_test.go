@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"dittofs/gateway/fuzz"
 )
 
 func TestCursor(t *testing.T) {
@@ -113,7 +115,8 @@ func TestUTF16(t *testing.T) {
 }
 
 // Every name of Linux has an image that leads back to it, and every image that is accepted leads to one name.
-func FuzzNames(f *testing.F) {
+func FuzzNames(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add([]byte("plain"))
 	f.Add([]byte("\xff\xfe\xed\xa0\x80\xf0\x9f\x98\x80\xef\xbf\xbd\xc3"))
 	f.Add([]byte("\xc3\xdc\xa9\xdc\x00\xd8\x80\xdc"))
@@ -154,7 +157,8 @@ func TestFiletimeValues(t *testing.T) {
 	}
 }
 
-func FuzzFiletime(f *testing.F) {
+func FuzzFiletime(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(int64(116444736000000000))
 	f.Add(int64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, v int64) {

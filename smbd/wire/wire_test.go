@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"dittofs/gateway/fuzz"
 )
 
 // A buffer is taken only where all of it lies in the message, however the sum of offset and length overflows.
@@ -32,7 +34,8 @@ func TestFiletime(t *testing.T) {
 	}
 }
 
-func FuzzUTF16(f *testing.F) {
+func FuzzUTF16(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add([]byte{'a', 0, 0x3d, 0xd8, 0x00, 0xde})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := String(b)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/xdr"
 )
 
@@ -39,7 +40,8 @@ func TestWire(t *testing.T) {
 	}
 }
 
-func FuzzMessages(f *testing.F) {
+func FuzzMessages(g *testing.F) {
+	f := fuzz.On(g)
 	for _, v := range values() {
 		b, _ := xdr.Marshal(nil, v)
 		f.Add(b)

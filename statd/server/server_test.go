@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/ipc"
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/oncrpc/rpcbind"
@@ -324,7 +325,9 @@ func TestADamagedFileStopsNobody(t *testing.T) {
 	}
 }
 
-func FuzzRegistrationFile(f *testing.F) {
+func FuzzRegistrationFile(g *testing.F) {
+	f := fuzz.On(g)
+	f.Costly(100)
 	f.Add([]byte(`{"ID":{"Name":"peer","My":{"Name":"here","Program":1,"Version":1,"Proc":1}},"Priv":[1],"Boot":"x"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dir := t.TempDir()

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
+
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/proto"
 )
@@ -89,7 +91,8 @@ func TestGuardGrowsWithBytesReceived(t *testing.T) {
 }
 
 // What passes is whole frames, unchanged, from the beginning.
-func FuzzGuard(f *testing.F) {
+func FuzzGuard(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add(frame(1, typeRequest, request(f, []byte{0x08, 1})))
 	f.Add(append(frame(1, typeRequest, nil), frame(3, typeRequest, []byte{0x18, 1})...))
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/internal/lockdb"
 	"dittofs/gateway/lock"
 )
@@ -132,7 +133,8 @@ func unpack(t *testing.T, file, dir string) {
 	}
 }
 
-func FuzzReadExport(f *testing.F) {
+func FuzzReadExport(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add([]byte(`{"dittofs_locks":1,"seq":3,"epoch":1}` + "\n" + `{"host":{"name":"aG9zdA=="}}` + "\n" + `{"end":{"records":1,"digest":"1"}}`))
 	f.Add([]byte(`{"dittofs_locks":1}` + "\n" + `{"range":{"key":{"ino":"1"}}}` + "\n" + `{"open":{}}` + "\n" + `{}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/lock"
 )
 
@@ -147,7 +148,8 @@ func TestNextNSM(t *testing.T) {
 	}
 }
 
-func FuzzRecord(f *testing.F) {
+func FuzzRecord(g *testing.F) {
+	f := fuzz.On(g)
 	for _, op := range []Op{{Range: &Range{Path: "p"}}, {Open: &Open{Epoch: 1}}, {Host: &Host{Name: "h"}}} {
 		kv := op.kv()
 		f.Add(kv.Key, kv.Value[headerSize:])

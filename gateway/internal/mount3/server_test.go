@@ -18,6 +18,7 @@ import (
 
 	"dittofs/gateway/config"
 	"dittofs/gateway/export"
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/xdr"
 )
@@ -202,7 +203,8 @@ type writer func(io.Writer) (int64, error)
 
 func (f writer) WriteTo(w io.Writer) (int64, error) { return f(w) }
 
-func FuzzCodec(f *testing.F) {
+func FuzzCodec(g *testing.F) {
+	f := fuzz.On(g)
 	kinds := []func() xdr.Value{func() xdr.Value { return path("") }, func() xdr.Value { return &MntRes{} },
 		func() xdr.Value { return &MountList{} }, func() xdr.Value { return &ExportList{} }}
 	f.Add(uint8(0), []byte("\x00\x00\x00\x02/a\x00\x00"))

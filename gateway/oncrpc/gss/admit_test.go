@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/krb5"
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/xdr"
@@ -36,7 +37,8 @@ func TestContextsAreBounded(t *testing.T) {
 	}
 }
 
-func FuzzAdmit(f *testing.F) {
+func FuzzAdmit(g *testing.F) {
+	f := fuzz.On(g)
 	keys, _ := krb5.Open("/nonexistent")
 	s := New(Config{Acceptor: krb5.NewAcceptor(keys, "nfs")})
 	c := &gssContext{Context: &krb5.Context{Until: time.Now().Add(time.Hour)}}

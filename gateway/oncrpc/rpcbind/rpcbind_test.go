@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"dittofs/gateway/fuzz"
 	"dittofs/gateway/xdr"
 )
 
@@ -187,7 +188,8 @@ func TestKeepWaitsForItsKeeper(t *testing.T) {
 	}
 }
 
-func FuzzWire(f *testing.F) {
+func FuzzWire(g *testing.F) {
+	f := fuzz.On(g)
 	b, _ := xdr.Marshal(nil, &list[Mapping, *Mapping]{items: []Mapping{nlm}})
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -206,7 +208,8 @@ func FuzzWire(f *testing.F) {
 	})
 }
 
-func FuzzUaddr(f *testing.F) {
+func FuzzUaddr(g *testing.F) {
+	f := fuzz.On(g)
 	f.Add("192.0.2.1.8.1")
 	f.Add("::1.8.1")
 	f.Fuzz(func(t *testing.T, s string) {
