@@ -64,13 +64,17 @@ func statx(fd int, name string, flags int) (Attr, error) {
 	var s unix.Statx_t
 	const mask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 	flags |= unix.AT_NO_AUTOMOUNT
-	if name == "" { // the name of an open file costs no memory
-		_, _, e := unix.Syscall6(unix.SYS_STATX, uintptr(fd), uintptr(unsafe.Pointer(&emptyPath)), uintptr(flags), mask, uintptr(unsafe.Pointer(&s)), 0)
-		if e != 0 {
-			return Attr{}, e
+	path := unsafe.Pointer(&emptyPath)
+	if name != "" { // neither costs memory
+		var b [NameMax + 1]byte
+		if len(name) >= len(b) {
+			return Attr{}, unix.ENAMETOOLONG
 		}
-	} else if err := unix.Statx(fd, name, flags, mask, &s); err != nil {
-		return Attr{}, err
+		copy(b[:], name)
+		path = unsafe.Pointer(&b)
+	}
+	if _, _, e := unix.Syscall6(unix.SYS_STATX, uintptr(fd), uintptr(path), uintptr(flags), mask, uintptr(unsafe.Pointer(&s)), 0); e != 0 {
+		return Attr{}, e
 	}
 	at := func(t unix.StatxTimestamp) Time { return Time{t.Sec, t.Nsec} }
 	return Attr{Mode: uint32(s.Mode), Nlink: s.Nlink, UID: s.Uid, GID: s.Gid, Size: s.Size, Used: s.Blocks * 512, Ino: s.Ino,

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +21,13 @@ type cache struct {
 	mu    sync.Mutex // guards the fields below, and the File fields that say so
 	files map[string]*File
 	head  File // ring: head.next was used last
-	fds   int  // of the files in the ring
+	fds   int  // of the files in the ring and the rosters
 	tick  uint64
 	timer *time.Timer // nil: not running
 	ended bool
+
+	rosters []*roster
+	berths  int // of all rosters
 }
 
 func (c *cache) init() {
@@ -32,7 +36,7 @@ func (c *cache) init() {
 	c.max = 4096
 	var r unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil && r.Cur != math.MaxUint64 {
-		c.max = int(min(uint64(16384), max(64, r.Cur/4)))
+		c.max = int(min(65536, max(64, r.Cur/4, r.Cur-min(r.Cur, 4096+r.Cur/4)))) // the rest is for connections and the database
 	}
 }
 
@@ -95,12 +99,17 @@ func (c *cache) put(f *File) *File {
 	c.link(f)
 	c.fds += f.fds
 	gone = c.shrink(gone)
-	if c.timer == nil {
-		c.timer = time.AfterFunc(idle, c.sweep)
-	}
+	c.wind()
 	c.mu.Unlock()
 	closeFiles(gone)
 	return f
+}
+
+// wind makes sure that sweep comes. It runs under mu.
+func (c *cache) wind() {
+	if c.timer == nil && !c.ended {
+		c.timer = time.AfterFunc(idle, c.sweep)
+	}
 }
 
 // has reports whether root is still the export's tree. It runs under cache.mu and so takes no lock: replace swaps first and drops after.
@@ -174,13 +183,14 @@ func (c *cache) shrink(gone []*File) []*File {
 	return gone
 }
 
-// remove evicts f, which the caller holds.
+// remove evicts f, which the caller holds and which has no name any more.
 func (c *cache) remove(f *File) {
 	c.mu.Lock()
 	if f.cached {
 		c.evict(f, nil)
 	}
 	c.mu.Unlock()
+	c.forgetKey(f.Key.FSID, f.Key.Ino)
 }
 
 // drop evicts the files that which names.
@@ -210,13 +220,20 @@ func (c *cache) sweep() {
 		}
 		f = p
 	}
-	if c.head.next == &c.head || c.ended {
+	var closed []int
+	for _, r := range slices.Clone(c.rosters) {
+		if r.tick+1 < c.tick {
+			closed = append(closed, c.end(r)...)
+		}
+	}
+	if c.head.next == &c.head && len(c.rosters) == 0 || c.ended {
 		c.timer = nil
 	} else {
 		c.timer.Reset(idle)
 	}
 	c.mu.Unlock()
 	closeFiles(gone)
+	closeFds(closed)
 }
 
 func (c *cache) close() {
@@ -228,6 +245,7 @@ func (c *cache) close() {
 	}
 	c.mu.Unlock()
 	c.drop(func(*File) bool { return true })
+	c.endRosters(func(*roster) bool { return true })
 }
 
 func closeFiles(files []*File) {

@@ -26,8 +26,10 @@ type File struct {
 
 	serial sync.Mutex // Lock
 
-	mu   sync.Mutex // guards the fields below
-	data [2]int     // opened for reading, for reading and writing; 0: not yet
+	mu     sync.Mutex // guards the fields below
+	data   [2]int     // opened for reading, for reading and writing; 0: not yet
+	roster *roster    // nil: none is kept
+	listed Time       // mtime of the directory when a listing began last
 
 	verdicts    [4]verdict
 	nextVerdict int
@@ -383,6 +385,9 @@ func (f *File) closeAll() {
 		if fd > 0 {
 			unix.Close(fd)
 		}
+	}
+	if r := f.roster; r != nil {
+		f.export.set.cache.endRosters(func(x *roster) bool { return x == r })
 	}
 	if f.tree != f {
 		f.tree.Release()

@@ -290,7 +290,10 @@ func (f *File) mayLock(ctx context.Context, by *lock.Caller, a *Attr) error {
 }
 
 // Forget closes what the cache keeps of a file that another door removed, so that its space is free.
-func (s *Set) Forget(key lock.Key) { s.cache.drop(func(f *File) bool { return f.Key == key }) }
+func (s *Set) Forget(key lock.Key) {
+	s.cache.drop(func(f *File) bool { return f.Key == key })
+	s.cache.forgetKey(key.FSID, key.Ino)
+}
 
 // Root returns the tree's root directory, open for reading. Release it.
 func (e *Export) Root() (*File, error) {

@@ -30,7 +30,7 @@ func Program(s *Server) *oncrpc.Program {
 		14: proc(s, "RENAME", once, s.rename),
 		15: proc(s, "LINK", once, s.link),
 		16: proc(s, "READDIR", often, s.readdir),
-		17: proc(s, "READDIRPLUS", often, s.readdirplus),
+		17: hot(s, "READDIRPLUS", often, s.readdirplus),
 		18: proc(s, "FSSTAT", quick, s.fsstat),
 		19: proc(s, "FSINFO", quick, s.fsinfo),
 		20: proc(s, "PATHCONF", quick, s.pathconf),

@@ -2,11 +2,12 @@ package nfs3
 
 import (
 	"context"
-	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
 	"dittofs/gateway/oncrpc"
 	"dittofs/gateway/xdr"
 )
@@ -52,6 +53,8 @@ type ReadDirPlusRes struct {
 	CookieVerf [CookieVerfSize]byte
 	Entries    []EntryPlus
 	EOF        bool
+
+	tail bool // Entries and EOF are sent by the RPC server
 }
 
 // XDR lists the fields.
@@ -60,69 +63,91 @@ func (r *ReadDirPlusRes) XDR(x *xdr.Stream) {
 	if r.Attr.XDR(x); r.Status != OK {
 		return
 	}
-	x.Fixed(r.CookieVerf[:])
+	if x.Fixed(r.CookieVerf[:]); r.tail {
+		return
+	}
 	list(x, &r.Entries)
 	x.Bool(&r.EOF)
 }
 
 func (r *ReadDirPlusRes) status() Status { return r.Status }
 
-func (s *Server) readdirplus(ctx context.Context, c *oncrpc.Call, a *ReadDirPlusArgs) *ReadDirPlusRes {
+func (s *Server) readdirplus(ctx context.Context, c *oncrpc.Call, a *ReadDirPlusArgs) ReadDirPlusRes {
 	p, err := s.resolve(ctx, c, a.Dir)
 	if err != nil {
-		return &ReadDirPlusRes{Status: statusOf(err)}
+		return ReadDirPlusRes{Status: statusOf(err)}
 	}
 	defer p.Release()
 	// Attributes and handles of the entries need the right to search; without it the names come alone.
 	st, err := p.Stat()
 	if err != nil {
-		return &ReadDirPlusRes{Status: statusOf(err)}
+		return ReadDirPlusRes{Status: statusOf(err)}
 	}
 	mask, err := p.Allowed(p.cred, &st)
 	if err != nil {
-		return &ReadDirPlusRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
+		return ReadDirPlusRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 	}
-	search := mask&unix.X_OK != 0
+	b := buffer(smallList)
+	err = p.listPlus(a, &st, mask&unix.X_OK != 0, int(min(a.MaxCount, maxIO(c))), &b)
+	if err != nil {
+		b.release()
+		return ReadDirPlusRes{Status: statusOf(err), Attr: postOpOf(p.File)}
+	}
+	c.Tail, c.Release = b.data, b.release
+	return ReadDirPlusRes{Attr: postOpOf(p.File), tail: true}
+}
 
-	res := &ReadDirPlusRes{}
-	var handles []byte // of all entries, one behind the other
-	left, names := int(min(a.MaxCount, maxIO(c)))-dirHead, int(min(a.DirCount, MaxIO))
-	res.EOF, err = p.entries(a.Cookie, func(e *export.Entry) bool {
-		plus := EntryPlus{Entry: Entry{p.fileID(e), string(e.Name), e.Cookie}}
+// smallList is where a list of entries begins; a longer one moves to a larger buffer.
+const smallList = 16 << 10
+
+// listPlus encodes entries of the directory, the list's end and eof into b, as many as the arguments and max let in.
+func (p place) listPlus(a *ReadDirPlusArgs, st *export.Attr, search bool, max int, b **loan) error {
+	l := p.List(st, a.Cookie == 0)
+	defer l.End()
+	x := xdr.Encoder((*b).data[:0])
+	left, names, more := max-dirHead, int(min(a.DirCount, MaxIO)), true
+	eof, err := p.entries(a.Cookie, func(e *export.Entry) bool {
+		// The name is encoded before the directory is read on.
+		plus := EntryPlus{Entry: Entry{p.fileID(e), unsafe.String(unsafe.SliceData(e.Name), len(e.Name)), e.Cookie}}
 		if search {
-			handles = p.describe(&plus, e.Ino, handles)
+			plus.describe(l, p.Key, e.Ino)
 		}
 		n := entryLen(len(e.Name))
 		names -= n
 		left -= n + plus.len()
-		if left < 0 || names < 0 && len(res.Entries) > 0 {
+		if left < 0 || names < 0 && len(x.Bytes()) > 0 {
 			return false
 		}
-		if len(res.Entries) == cap(res.Entries) {
-			// As many again as came, but no more than what is left holds.
-			res.Entries = slices.Grow(res.Entries, min(len(res.Entries)+64, left/(entryLen(1)+plus.len())+1))
-			handles = slices.Grow(handles, (cap(res.Entries)-len(res.Entries))*len(plus.Object.FH))
+		if used, size := len(x.Bytes()), cap((*b).data); used+n+plus.len()+2*4 > size {
+			larger := buffer(size + 1)
+			copy(larger.data, x.Bytes())
+			(*b).release()
+			*b, x = larger, xdr.Encoder(larger.data[:used])
 		}
-		res.Entries = append(res.Entries, plus)
+		x.Bool(&more)
+		plus.XDR(&x)
 		return true
 	})
-	if err == nil && !res.EOF && len(res.Entries) == 0 {
+	if err == nil && !eof && len(x.Bytes()) == 0 {
 		err = ErrTooSmall
 	}
-	res.Status, res.Attr = statusOf(err), postOpOf(p.File)
-	return res
+	more = false
+	x.Bool(&more)
+	x.Bool(&eof)
+	(*b).data = x.Bytes()
+	return err
 }
 
-// describe adds attributes and handle, which it puts behind handles; an entry that just went has none.
-func (p place) describe(e *EntryPlus, ino uint64, handles []byte) []byte {
-	fh, a, err := p.Peek(e.Name, ino, handles)
+// describe adds attributes and handle; an entry that just went has none.
+func (e *EntryPlus) describe(l *export.Listing, dir lock.Key, ino uint64) {
+	var a export.Attr
+	fh, err := l.Peek(e.Name, ino, &a)
 	if err != nil || a.Nlink == 0 {
-		return handles
+		return
 	}
 	e.FileID = a.Ino
-	e.Attr = postOp(&a, p.Key)
-	e.Object = PostOpFH{Follow: true, FH: fh[len(handles):len(fh):len(fh)]}
-	return fh
+	e.Attr = postOp(&a, dir)
+	e.Object = PostOpFH{Follow: true, FH: fh}
 }
 
 // len is what attributes and handle take.

@@ -838,5 +838,6 @@ func BenchmarkReadDirPlus(b *testing.B) {
 	}
 	for b.Loop() {
 		r.server.readdirplus(b.Context(), c, &ReadDirPlusArgs{Dir: r.root, DirCount: 1 << 16, MaxCount: 1 << 17})
+		c.Release()
 	}
 }
