@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/seal"
@@ -22,10 +21,8 @@ type chain struct {
 	sealed   *session // whose cipher opened the frame
 	orphan   bool     // the first request claims to be related to something before it
 
-	moved     chan struct{} // takes one value when the next frame's requests may begin
-	proceeded bool
-	fatal     error        // ends the connection
-	holders   atomic.Int32 // who reads, and who runs
+	turn  uint64 // on the connection's field
+	fatal error  // ends the connection
 
 	// What related requests take over from the one before.
 	session uint64
@@ -59,6 +56,7 @@ type request struct {
 	after   []func() // once the response has been sent
 	counted bool     // among its open's, by its ChannelSequence
 	asyncID uint64   // not 0: an interim response went out
+	owing   *open    // whose CLOSE is answered after this
 }
 
 // response is a message that is ready but for its place in the compound.
@@ -75,11 +73,10 @@ var chains sync.Pool
 func newChain(c *conn, in *packet) *chain {
 	ch, _ := chains.Get().(*chain)
 	if ch == nil {
-		ch = &chain{moved: make(chan struct{}, 1)}
+		ch = &chain{}
 		ch.pend = ch.only.pend
 	}
 	ch.c, ch.in = c, in
-	ch.holders.Store(2)
 	return ch
 }
 
@@ -104,18 +101,14 @@ func (ch *chain) drop(r *request) {
 	}
 }
 
-// release is called by both who hold the chain. READ and WRITE keep nothing of it, so that it serves again.
+// release gives the chain back. READ and WRITE keep nothing of it, so that it serves again.
 func (ch *chain) release() {
-	if ch.holders.Add(-1) > 0 || len(ch.requests) != 1 || ch.only.Command != smb2.Read && ch.only.Command != smb2.Write {
+	if len(ch.requests) != 1 || ch.only.Command != smb2.Read && ch.only.Command != smb2.Write {
 		return
 	}
 	ch.in.free()
-	moved, pend := ch.moved, ch.pend
-	select {
-	case <-moved:
-	default:
-	}
-	*ch = chain{moved: moved, pend: pend}
+	pend := ch.pend
+	*ch = chain{pend: pend}
 	chains.Put(ch)
 }
 
@@ -123,16 +116,16 @@ func (ch *chain) release() {
 func (r *request) stop(why error) { r.life.stop(why) }
 
 // proceed lets the next requests of the connection begin.
-func (ch *chain) proceed() {
-	if !ch.proceeded {
-		ch.proceeded = true
-		ch.moved <- struct{}{}
+func (r *request) proceed() {
+	if ch := r.chain; r.last {
+		ch.c.field.pass(ch.turn)
 	}
 }
 
-func (r *request) proceed() {
-	if r.last {
-		r.chain.proceed()
+// moving is proceed where from here on n bytes are moved.
+func (r *request) moving(n int) {
+	if ch := r.chain; r.last {
+		ch.c.field.moving(ch.turn, n)
 	}
 }
 
@@ -157,9 +150,12 @@ func (ch *chain) run() {
 		c.forget(r)
 	}
 	ch.flush()
+	for _, r := range ch.requests {
+		if r.owing != nil {
+			r.owing.owed.Done()
+		}
+	}
 	c.flight.leave(ch.load, ch.pended)
-	ch.proceed()
-	ch.release()
 }
 
 // flush sends the responses that are ready.
@@ -217,6 +213,9 @@ func (r *request) pend() {
 		return
 	}
 	ch.pended = true
+	if r.owing = r.pinned; r.owing != nil {
+		r.owing.owed.Add(1)
+	}
 	ch.flush()
 	r.asyncID = c.async.Add(1)
 	c.mu.Lock()
@@ -227,7 +226,7 @@ func (r *request) pend() {
 		Flags: smb2.FlagServerToRedir | smb2.FlagAsyncCommand, MessageID: r.MessageID, AsyncID: r.asyncID, SessionID: r.SessionID,
 	}
 	c.write(newMessage(&h, &smb2.ErrorResponse{}), r.sealFor()) // an interim response is not signed, [MS-SMB2] 3.3.4.1.1
-	ch.proceed()
+	r.proceed()
 }
 
 // pendFunc is pend as a value.

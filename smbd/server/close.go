@@ -36,6 +36,7 @@ func closeFile(ctx context.Context, r *request) (reply, error) {
 	r.pinned.unuse(r)
 	r.pinned = nil
 	o.close(context.WithoutCancel(ctx))
+	o.owed.Wait() // who waited on it hears of its end first
 	return a, nil
 }
 

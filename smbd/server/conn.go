@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"dittofs/gateway/lock"
@@ -25,7 +26,6 @@ import (
 const (
 	logonTime   = 10 * time.Second // until a session stands
 	sendTime    = 60 * time.Second // until a response has left
-	orderTime   = 20 * time.Millisecond
 	maxSessions = 64
 	maxBreaks   = 1024
 	idleTime    = 60 * time.Second // without any session
@@ -43,6 +43,12 @@ type conn struct {
 	log     *slog.Logger
 	credits *credits
 	flight  *flight
+	field   field
+	in      *bufio.Reader   // whoever has the field reads
+	raw     syscall.RawConn // nc's; nil: it has none
+	unread  int             // bytes that count found there
+	count   func(fd uintptr)
+	over    chan error // why nobody reads any more
 	notices notices
 
 	send    sync.Mutex // held while a frame is written
@@ -60,7 +66,7 @@ type conn struct {
 	preauth      seal.Preauth
 	maxTransfer  uint32
 
-	running sync.WaitGroup // chains
+	running sync.WaitGroup // chains that are worked on
 	once    sync.Once      // the log line of a broken protocol
 	async   atomic.Uint64
 
@@ -82,7 +88,9 @@ func (c *conn) serve(ctx context.Context) {
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 		c.flight.end()
 	})
-	err := c.read()
+	c.nc.SetReadDeadline(time.Now().Add(logonTime))
+	go c.read(0)
+	err := <-c.over
 
 	var protocol errProtocol
 	switch {
@@ -95,6 +103,7 @@ func (c *conn) serve(ctx context.Context) {
 	}
 	stop()
 	c.nc.Close()
+	c.field.end()
 	c.stop()
 	c.running.Wait()
 	c.notices.end()
@@ -127,42 +136,62 @@ func (c *conn) end(ctx context.Context) {
 	}
 }
 
-func (c *conn) read() error {
-	c.nc.SetReadDeadline(time.Now().Add(logonTime))
-	r := bufio.NewReaderSize(c.nc, readAhead)
-	late := time.NewTimer(orderTime)
+// read serves frames for as long as it has the field. The error that ends the connection goes to serve.
+func (c *conn) read(turn uint64) {
 	for {
-		in, err := readFrame(r, c.frameLimit())
+		ch, err := c.next()
 		if err != nil {
-			return err
+			c.over <- err
+			return
+		}
+		c.running.Add(1)
+		ch.turn = turn
+		c.field.begin(ch.alone)
+		ch.run()
+		fatal := ch.fatal
+		ch.release()
+		if !c.field.keep(turn) {
+			return
+		}
+		if fatal != nil {
+			c.over <- fatal
+			return
+		}
+	}
+}
+
+// next reads what is to be worked on.
+func (c *conn) next() (*chain, error) {
+	for {
+		in, err := readFrame(c.in, c.frameLimit())
+		if err != nil {
+			return nil, err
 		}
 		ch, err := c.admit(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if ch == nil {
 			continue
 		}
 		if !c.flight.enter(ch.load) {
-			return net.ErrClosed
+			return nil, net.ErrClosed
 		}
-		c.running.Add(1)
-		go ch.run()
-		// Requests begin in the order of their arrival: each has the field until it is done, waits for others, or only moves data.
-		if ch.alone {
-			<-ch.moved
-			if ch.fatal != nil {
-				return ch.fatal
-			}
-		} else {
-			late.Reset(orderTime)
-			select {
-			case <-ch.moved:
-			case <-late.C:
-			}
-		}
-		ch.release()
+		return ch, nil
 	}
+}
+
+// waiting reports whether more has come from the client. Only who has the field asks.
+func (c *conn) waiting() bool {
+	if c.in.Buffered() > 0 {
+		return true
+	}
+	if c.raw == nil {
+		return false
+	}
+	c.unread = 0
+	c.raw.Control(c.count)
+	return c.unread > 0
 }
 
 // frameLimit: who has not logged on sends NEGOTIATE and SESSION_SETUP only.

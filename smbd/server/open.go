@@ -68,7 +68,8 @@ type open struct {
 	announced chan struct{} // closed when the client knows its id
 
 	using sync.WaitGroup
-	ended chan struct{} // closed when the counter knows that it ended
+	owed  sync.WaitGroup // responses to requests that waited
+	ended chan struct{}  // closed when the counter knows that it ended
 }
 
 // use pins o for a request, so that its file stays open until the request is answered.

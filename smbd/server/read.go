@@ -41,7 +41,7 @@ func read(ctx context.Context, r *request) (reply, error) {
 		return nil, err
 	}
 	defer done(false)
-	r.proceed()
+	r.moving(int(q.Length))
 	out := newResponse(smb2.ReadDataOffset + int(q.Length))
 	n, err := o.readAt(out.msg[smb2.ReadDataOffset:], int64(q.Offset))
 	if err == nil && (n == 0 && q.Length > 0 || uint32(n) < q.MinimumCount) {

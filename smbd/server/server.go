@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,9 +12,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/config"
 	"dittofs/gateway/ipc"
@@ -150,8 +153,15 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	}
 	address := nc.RemoteAddr().String()
 	from, _ := netip.ParseAddrPort(address)
-	return &conn{
+	c := &conn{
 		s: s, nc: nc, address: address, number: s.connN.Add(1), from: from.Addr().Unmap().WithZone(""), log: s.log.With("address", address), credits: newCredits(), flight: newFlight(),
 		sessions: map[uint64]*channel{}, requests: map[uint64]*request{}, pending: map[uint64]*request{},
+		in: bufio.NewReaderSize(nc, readAhead), over: make(chan error, 1),
 	}
+	c.field.next, c.field.waiting = c.read, c.waiting
+	c.count = func(fd uintptr) { c.unread, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }
+	if t, ok := nc.(syscall.Conn); ok {
+		c.raw, _ = t.SyscallConn()
+	}
+	return c
 }

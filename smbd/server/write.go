@@ -46,7 +46,7 @@ func write(ctx context.Context, r *request) (reply, error) {
 	}
 	n := 0
 	defer func() { done(n > 0) }()
-	r.proceed()
+	r.moving(len(q.Data))
 	if o.holdsWriteTime.Load() || o.holdsChangeTime.Load() {
 		defer o.holdTimes()()
 	}
