@@ -21,7 +21,8 @@
 //
 // SIGNALS
 //
-//	SIGTERM, SIGINT: close all sessions and stop.
+//	SIGTERM, SIGINT: close all sessions and stop. SIGHUP: read the exports anew. Tree connects to one that went, or that their users would
+//	not get today, end; nobody else is disturbed.
 //
 // SECURITY
 //

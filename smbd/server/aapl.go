@@ -18,7 +18,7 @@ import (
 const model = "DittoFS1"
 
 // apple reports whether the tree's share serves Macs.
-func (t *tree) apple() bool { return t.share.config.Apple }
+func (t *tree) apple() bool { return t.share.terms().Apple }
 
 // answerAAPL answers a server query; nil: the context is none of ours.
 func (t *tree) answerAAPL(data []byte) []byte {
@@ -28,7 +28,7 @@ func (t *tree) answerAAPL(data []byte) []byte {
 	}
 	a := smb2.AAPLAnswer{Bitmap: q.Bitmap & (smb2.AAPLServerCaps | smb2.AAPLVolumeCaps | smb2.AAPLModelInfo), Model: model,
 		ServerCaps: smb2.AAPLReadDirAttr | smb2.AAPLCopyFile | smb2.AAPLUnixBased | smb2.AAPLNFSACE}
-	if t.share.config.TimeMachine {
+	if t.share.terms().TimeMachine {
 		a.VolumeCaps |= smb2.AAPLFullSync
 	}
 	t.aapl.Store(true)

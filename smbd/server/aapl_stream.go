@@ -37,7 +37,7 @@ func (h *share) isThere(f *os.File, stored string) bool {
 	switch {
 	case stored == "":
 		return false
-	case !h.config.Apple:
+	case !h.terms().Apple:
 		return true
 	case sameName(stored, afpInfo):
 		b, err := readStream(f, stored)
@@ -49,7 +49,7 @@ func (h *share) isThere(f *os.File, stored string) bool {
 
 // forget removes a stream at its last close, if it is not there.
 func (h *share) forget(f *os.File, s *stream) {
-	if name := s.called(); h.config.Apple && !h.isThere(f, name) {
+	if name := s.called(); h.terms().Apple && !h.isThere(f, name) {
 		export.RemoveXattr(int(f.Fd()), streamAttribute(name))
 	}
 }

@@ -59,7 +59,7 @@ func (c *creation) check() (err error) {
 		return err
 	}
 	switch c.stream = s; {
-	case s.given && c.tree.share.config.NoStreams:
+	case s.given && c.tree.share.terms().NoStreams:
 		return ntstatus.ObjectNameInvalid
 	case s.given && o&smb2.FileDirectoryFile != 0:
 		return ntstatus.NotADirectory

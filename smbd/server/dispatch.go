@@ -107,7 +107,7 @@ func (r *request) admit() error {
 		if r.tree = r.session.tree(r.TreeID); r.tree == nil {
 			return ntstatus.NetworkNameDeleted
 		}
-		if r.tree.share.encrypt && ch.sealed == nil {
+		if r.tree.share.encrypts() && ch.sealed == nil {
 			return ntstatus.AccessDenied
 		}
 		if r.Command == smb2.Create && !r.tree.share.admits(r.session) {

@@ -108,7 +108,7 @@ func (o *open) sendBreak(c *conn, b lock.Break) error {
 	}
 	// It is not signed, and encrypted where the session is.
 	var by *session
-	if o.session.encrypt || o.tree.share.encrypt {
+	if o.session.encrypt || o.tree.share.encrypts() {
 		if by = o.session; !slices.Contains(o.session.routes(c), c) {
 			by = c.sealing()
 		}

@@ -214,7 +214,7 @@ func (o *open) described(i *info, disk string, class fscc.FileClass) *fscc.Direc
 // hides reports whether the share shows only what the user may read, and this may not be read. [MS-SMB2] 2.2.10,
 // ACCESS_BASED_DIRECTORY_ENUM.
 func (o *open) hides(name string) bool {
-	if !o.tree.share.config.HideUnreadable {
+	if !o.tree.share.terms().HideUnreadable {
 		return false
 	}
 	fd, err := export.OpenAt(int(o.file.Fd()), name, unix.O_PATH, 0)

@@ -207,20 +207,20 @@ func fileSystemInfo(o *open, class fscc.FSClass) ([]byte, error) {
 			SectorsPerAllocationUnit: perUnit, BytesPerSector: sector}).Append(nil), nil
 	case fscc.FSDevice:
 		d := fscc.FSDeviceInformation{DeviceType: fscc.FileDeviceDisk, Characteristics: fscc.FileDeviceIsMounted}
-		if o.tree.share.config.ReadOnly {
+		if o.tree.share.terms().ReadOnly {
 			d.Characteristics |= fscc.FileReadOnlyDevice
 		}
 		return d.Append(nil), nil
 	case fscc.FSAttribute:
 		a := fscc.FSAttributeInformation{Attributes: fscc.FileCaseSensitiveSearch | fscc.FileCasePreservedNames | fscc.FileUnicodeOnDisk | fscc.FilePersistentACLs | fscc.FileSupportsSparseFiles |
 			fscc.FileSupportsHardLinks | fscc.FileSupportsObjectIDs | fscc.FileSupportsExtendedAttributes, MaximumComponentNameLength: 255, FileSystemName: "NTFS"}
-		if o.tree.share.config.ReadOnly {
+		if o.tree.share.terms().ReadOnly {
 			a.Attributes |= fscc.FileReadOnlyVolume
 		}
 		if o.vol.clones {
 			a.Attributes |= fscc.FileSupportsBlockRefcounting
 		}
-		if !o.tree.share.config.NoStreams {
+		if !o.tree.share.terms().NoStreams {
 			a.Attributes |= fscc.FileNamedStreams
 		}
 		return a.Append(nil), nil

@@ -18,7 +18,7 @@ func (o *open) streamInfo() ([]byte, error) {
 	if !i.isDir() {
 		list = append(list, fscc.Stream{Size: i.size, AllocationSize: i.alloc, Name: ":" + streamType})
 	}
-	if o.tree.share.config.NoStreams {
+	if o.tree.share.terms().NoStreams {
 		return fscc.AppendStreams(nil, list), nil
 	}
 	names, err := streamNames(o.file)

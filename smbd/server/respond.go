@@ -77,7 +77,7 @@ func (r *request) sealFor() *session {
 	case r.chain.sealed != nil:
 		return r.chain.sealed
 	case s != nil && s.cipher != nil && s.encrypt && r.Command != smb2.SessionSetup,
-		s != nil && s.cipher != nil && r.tree != nil && r.tree.share.encrypt:
+		s != nil && s.cipher != nil && r.tree != nil && r.tree.share.encrypts():
 		return s
 	}
 	return nil

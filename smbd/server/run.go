@@ -45,6 +45,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { s.follow(ctx, env.Socket("trees")) })
+	wg.Go(func() { s.reload(ctx, env) })
 	served := make(chan error, 1)
 	wg.Go(func() { served <- s.Serve(ctx, l) })
 	host := cfg.Listen
@@ -75,9 +76,13 @@ func (s *Server) follow(ctx context.Context, socket string) {
 		cancel()
 		there := map[string]bool{}
 		for _, t := range trees {
+			h, id := s.share(t.Name), mountID(t.Root)
+			if h == nil || h.ipc || filepath.Clean(h.terms().Path) != t.Path { // mounted, and no share any more or not yet
+				t.Root.Close()
+				continue
+			}
 			there[t.Name] = true
-			id := mountID(t.Root)
-			if have, ok := mounts[t.Name]; ok && have == id {
+			if have, ok := mounts[t.Name]; ok && have == id && h.vol.Load() != nil {
 				t.Root.Close()
 				continue
 			}
@@ -90,8 +95,10 @@ func (s *Server) follow(ctx context.Context, socket string) {
 		}
 		for name := range mounts {
 			if !there[name] {
-				s.SetTree(name, nil)
 				delete(mounts, name)
+				if s.SetTree(name, nil) != nil {
+					continue // its share went first
+				}
 				s.log.Warn("share not served: its tree is not mounted", "name", name, "err", err)
 			}
 		}

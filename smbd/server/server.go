@@ -44,7 +44,7 @@ type Server struct {
 	metrics  *metrics
 	locks    *seat.Seat
 	hold     time.Duration // how long an operation waits for a break
-	shares   map[string]*share
+	offer    atomic.Pointer[offer]
 	opens    opens
 	visitors *visitors
 	streams  streams
@@ -62,7 +62,6 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Metrics), name: cfg.Settings.SMB.ServerName,
 		hold:     cfg.Settings.SMB.BreakTimeout.D() + 5*time.Second, // the counter's own timeout comes first
-		shares:   map[string]*share{"ipc$": {name: "IPC$", ipc: true}},
 		visitors: newVisitors(cfg.Settings.SMB.Connections, cfg.Settings.SMB.ConnectionsPerAddress),
 		opens:    opens{by: map[uint64]*open{}, parked: map[uint64]*open{}, creates: map[createID]*open{}}, watches: newWatches(), listings: listings{by: map[lock.Key]*listing{}}, streams: streams{by: map[lock.Key][]*stream{}},
 		conns: map[*conn]struct{}{}, sessions: map[uint64]*session{},
@@ -76,9 +75,10 @@ func New(cfg Config) *Server {
 	machine, _ := os.ReadFile("/etc/machine-id")
 	sum := sha256.Sum256(append(machine, "\x00dittofs smb\x00"+s.name+"\x00"+cfg.Settings.State...))
 	copy(s.guid[:], sum[:])
-	for _, e := range cfg.Settings.Exports {
-		s.shares[strings.ToLower(e.Name)] = &share{name: e.Name, config: e, encrypt: e.Encrypt || cfg.Settings.SMB.Encryption == "required"}
-	}
+	pipes := &share{name: "IPC$", ipc: true}
+	pipes.config.Store(&config.Export{})
+	s.offer.Store(&offer{by: map[string]*share{"ipc$": pipes}})
+	s.Load(context.Background(), cfg.Settings.Exports)
 	return s
 }
 

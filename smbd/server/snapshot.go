@@ -40,7 +40,7 @@ func (t *tree) snapshots(v *volume) (list []time.Time, err error) {
 }
 
 func (t *tree) eachSnapshot(v *volume, f func(name string, at time.Time)) error {
-	s := t.share.config.Snapshots
+	s := t.share.terms().Snapshots
 	if s == "" {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (t *tree) before(v *volume, then time.Time) (*volume, error) {
 	if name == "" {
 		return nil, ntstatus.ObjectNameNotFound
 	}
-	f, err := openBeneath(v.root, join(t.share.config.Snapshots.Dir(), name), unix.O_PATH|unix.O_DIRECTORY)
+	f, err := openBeneath(v.root, join(t.share.terms().Snapshots.Dir(), name), unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}

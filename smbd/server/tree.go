@@ -18,11 +18,10 @@ import (
 
 // share is a Share, [MS-SMB2] 3.3.1.6: an exported tree, or IPC$ for the named pipes.
 type share struct {
-	name    string
-	config  config.Export
-	ipc     bool
-	encrypt bool
-	vol     atomic.Pointer[volume] // nil while the tree is away: it is served only while local programs reach it through the mount
+	name   string
+	ipc    bool
+	config atomic.Pointer[config.Export] // its terms, which a reload changes
+	vol    atomic.Pointer[volume]        // nil while the tree is away: it is served only while local programs reach it through the mount
 }
 
 // volume is the tree of a share as it is mounted now. Its descriptor lives as long as somebody uses it.
@@ -72,7 +71,21 @@ func (t *tree) volume() (*volume, error) {
 }
 
 // share finds a share by name; letters match in either case.
-func (s *Server) share(name string) *share { return s.shares[strings.ToLower(name)] }
+func (s *Server) share(name string) *share { return s.offer.Load().by[strings.ToLower(name)] }
+
+// terms are what the configuration says of the share.
+func (h *share) terms() *config.Export { return h.config.Load() }
+
+// encrypts is Share.EncryptData.
+func (h *share) encrypts() bool { return h.terms().Encrypt }
+
+// grants is the most that anybody may do here.
+func (h *share) grants() smb2.AccessMask {
+	if h.ipc || h.terms().ReadOnly {
+		return smb2.FileGenericRead | smb2.FileGenericExecute
+	}
+	return smb2.FileAllAccess
+}
 
 // admits reports whether a user may come in. Anonymous clients may only ask IPC$ for the list of shares.
 func (h *share) admits(s *session) bool {
@@ -83,7 +96,7 @@ func (h *share) admits(s *session) bool {
 	if i.anonymous {
 		return false
 	}
-	return len(h.config.Users) == 0 || slices.ContainsFunc(h.config.Users, func(u string) bool { return strings.EqualFold(u, i.user.Name) })
+	return len(h.terms().Users) == 0 || slices.ContainsFunc(h.terms().Users, func(u string) bool { return strings.EqualFold(u, i.user.Name) })
 }
 
 // SetTree brings the tree of a share, or with nil takes it away. root becomes the Server's.
@@ -112,7 +125,7 @@ func (s *Server) SetTree(name string, root *os.File) error {
 func (s *Server) rpcInfo() rpc.Info {
 	return rpc.Info{ServerName: s.name, Names: s.unixNames(), Shares: func() []rpc.Share {
 		var l []rpc.Share
-		for _, e := range s.cfg.Settings.Exports {
+		for _, e := range s.offer.Load().exports {
 			l = append(l, rpc.Share{Name: e.Name, Comment: e.Comment})
 		}
 		return l

@@ -31,13 +31,10 @@ func treeConnect(ctx context.Context, r *request) (reply, error) {
 	case !h.admits(s):
 		s.log.Warn("share refused", "share", h.name, "user", s.who())
 		return nil, ntstatus.AccessDenied
-	case h.encrypt && s.cipher == nil:
+	case h.encrypts() && s.cipher == nil:
 		return nil, ntstatus.AccessDenied // [MS-SMB2] 3.3.5.7: EncryptData and a client that cannot
 	}
-	t := &tree{share: h, session: s, maximal: smb2.FileAllAccess}
-	if h.config.ReadOnly || h.ipc {
-		t.maximal = smb2.FileGenericRead | smb2.FileGenericExecute
-	}
+	t := &tree{share: h, session: s, maximal: h.grants()}
 	s.mu.Lock()
 	if s.ended || len(s.trees) >= maxTrees {
 		s.mu.Unlock()
@@ -48,6 +45,10 @@ func treeConnect(ctx context.Context, r *request) (reply, error) {
 	}
 	s.trees[t.id] = t
 	s.mu.Unlock()
+	if s.s.share(name) != h || !t.stands() { // a reload has passed in between
+		t.end(ctx)
+		return nil, ntstatus.BadNetworkName
+	}
 	r.TreeID, r.tree = t.id, t
 	s.report(ctx, false)
 
@@ -55,10 +56,10 @@ func treeConnect(ctx context.Context, r *request) (reply, error) {
 	if h.ipc {
 		body.ShareType, body.ShareFlags = smb2.ShareTypePipe, smb2.ShareFlagNoCaching
 	}
-	if h.config.HideUnreadable {
+	if h.terms().HideUnreadable {
 		body.ShareFlags |= smb2.ShareFlagAccessBasedDirectoryEnum
 	}
-	if h.encrypt {
+	if h.encrypts() {
 		body.ShareFlags |= smb2.ShareFlagEncryptData
 	}
 	return body, nil
@@ -69,19 +70,6 @@ func treeDisconnect(ctx context.Context, r *request) (reply, error) {
 	if err := parse(&q, r); err != nil {
 		return nil, err
 	}
-	s, t := r.session, r.tree
-	s.mu.Lock()
-	delete(s.trees, t.id)
-	var opens []*open
-	for _, o := range s.opens {
-		if o.tree == t {
-			opens = append(opens, o)
-		}
-	}
-	s.mu.Unlock()
-	for _, o := range opens {
-		o.close(ctx)
-	}
-	s.report(ctx, false)
+	r.tree.end(ctx)
 	return &smb2.TreeDisconnectResponse{}, nil
 }
