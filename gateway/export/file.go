@@ -45,11 +45,19 @@ type File struct {
 // tick is longer than any kernel's clock tick.
 const tick = 50 * time.Millisecond
 
-// verdict remembers what the kernel allows a user, as long as the file's ctime stands: each change of owner, mode or ACL moves it.
+// verdict remembers what the kernel allows a user. It holds as long as the file's ctime stands, as each change of owner, mode or ACL moves
+// it; a busy directory's as long as owner and mode stand and there is no ACL, because its ctime moves with each name that comes or goes.
 type verdict struct {
 	cred  Cred
 	ctime Time
+	rule  rule   // the zero value: it holds by ctime only
 	mask  uint32 // R_OK, W_OK, X_OK
+}
+
+// rule is what the kernel decides by where there is no ACL.
+type rule struct {
+	mode, uid, gid uint32
+	flags          uint64
 }
 
 // newFile makes a File of fd, which becomes its own, with one reference and outside the cache.
@@ -278,26 +286,40 @@ func (f *File) Walk(c Cred, path string) (*File, error) {
 	return f.adoptFd(fd)
 }
 
-// Create makes a regular file that was not there, as c, and returns it with a descriptor that reads and writes it (close it).
-func (f *File) Create(c Cred, name string, mode uint32) (g *File, fd int, err error) {
+// Create makes a regular file that was not there, as c, and returns it open for reading and writing.
+func (f *File) Create(c Cred, name string, mode uint32) (g *File, err error) {
 	if err := entryName(name); err != nil {
-		return nil, -1, err
+		return nil, err
 	}
+	fd := -1
 	err = As(c, func() (err error) {
 		fd, err = openat2(f.fd, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mode)
 		return err
 	})
 	if err != nil {
-		return nil, -1, err
+		return nil, err
 	}
 	place, err := unix.Open(procPath(fd), unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err == nil {
 		if g, err = f.adoptFd(place); err == nil {
-			return g, fd, nil
+			g.keep(fd)
+			return g, nil
 		}
 	}
 	unix.Close(fd)
-	return nil, -1, err
+	return nil, err
+}
+
+// keep makes fd, open for reading and writing, what Data returns.
+func (f *File) keep(fd int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.data[1] > 0 {
+		unix.Close(fd)
+		return
+	}
+	f.data[1] = fd
+	f.export.set.cache.opened(f)
 }
 
 // Data returns a descriptor, the File's own, for reading or for reading and writing a regular file or reading a directory. It is opened
@@ -326,16 +348,49 @@ func (f *File) Data(write bool) (int, error) {
 
 // Allowed returns which of R_OK, W_OK and X_OK the kernel allows c on the file, whose attributes a were just read. The answer is remembered.
 func (f *File) Allowed(c Cred, a *Attr) (uint32, error) {
+	now := rule{a.Mode, a.UID, a.GID, a.Flags}
 	f.mu.Lock()
+	ruled, mask := false, uint32(0)
 	for i := range f.verdicts {
-		if v := &f.verdicts[i]; v.ctime == a.Ctime && v.cred.Equal(c) {
+		switch v := &f.verdicts[i]; {
+		case v.ctime == a.Ctime && v.ctime != Time{} && v.cred.Equal(c):
 			f.mu.Unlock()
 			return v.mask, nil
+		case v.rule == now && v.cred.Equal(c):
+			ruled, mask = true, v.mask
 		}
 	}
 	f.mu.Unlock()
-	var mask uint32
-	err := As(c, func() error {
+	if ruled && f.withoutACL() {
+		return mask, nil
+	}
+	mask, err := f.ask(c)
+	if err != nil {
+		return mask, err
+	}
+	v := verdict{ctime: a.Ctime, mask: mask}
+	// Before Linux 6.13 two changes within a clock tick have one ctime.
+	if time.Since(a.Ctime.Time()) < tick {
+		if !a.IsDir() || !f.withoutACL() {
+			return mask, nil
+		}
+		if after, err := f.Stat(); err != nil || after.Ctime != a.Ctime {
+			return mask, err
+		}
+		v.ctime, v.rule = Time{}, now
+	}
+	v.cred = c
+	v.cred.Groups = append([]uint32(nil), c.Groups...)
+	f.mu.Lock()
+	f.verdicts[f.nextVerdict%len(f.verdicts)] = v
+	f.nextVerdict++
+	f.mu.Unlock()
+	return mask, nil
+}
+
+// ask asks the kernel what it allows.
+func (f *File) ask(c Cred) (mask uint32, err error) {
+	err = As(c, func() error {
 		for bit := uint32(unix.X_OK); bit <= unix.R_OK; bit <<= 1 {
 			if MayAccess(f.fd, bit) == nil {
 				mask |= bit
@@ -343,16 +398,20 @@ func (f *File) Allowed(c Cred, a *Attr) (uint32, error) {
 		}
 		return nil
 	})
-	// Before Linux 6.13 two changes within a clock tick have one ctime.
-	if err != nil || time.Since(a.Ctime.Time()) < tick {
-		return mask, err
+	return mask, err
+}
+
+// withoutACL reports whether a directory has no ACL, where its file system could keep one.
+func (f *File) withoutACL() bool {
+	fd, err := f.fd, error(nil)
+	if !f.isRoot {
+		fd, err = f.Data(false)
 	}
-	c.Groups = append([]uint32(nil), c.Groups...)
-	f.mu.Lock()
-	f.verdicts[f.nextVerdict%len(f.verdicts)] = verdict{c, a.Ctime, mask}
-	f.nextVerdict++
-	f.mu.Unlock()
-	return mask, nil
+	if err != nil {
+		return false
+	}
+	_, err = unix.Fgetxattr(fd, AccessACL, nil)
+	return err == unix.ENODATA
 }
 
 // May is nil where c is allowed all of mode, else why not.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 
-	"golang.org/x/sys/unix"
-
 	"dittofs/gateway/export"
 	"dittofs/gateway/lock"
 	"dittofs/gateway/oncrpc"
@@ -130,12 +128,14 @@ func (s *Server) createNew(ctx context.Context, c *oncrpc.Call, p place, a *Crea
 	}
 	attr.Mode = nil
 	err = s.inDir(ctx, c, p, &res.Wcc, func() error {
-		fd := -1
-		if f, fd, err = p.Create(p.cred, a.Where.Name, mode); err != nil {
+		if f, err = p.Create(p.cred, a.Where.Name, mode); err != nil {
 			return err
 		}
-		defer unix.Close(fd)
-		if err = initial(p.at(f), fd, &attr); err != nil {
+		fd, err := f.Data(true)
+		if err == nil {
+			err = initial(p.at(f), fd, &attr)
+		}
+		if err != nil {
 			export.Unlink(p.Fd(), a.Where.Name)
 			f.Release()
 			f = nil
