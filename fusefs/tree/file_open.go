@@ -120,16 +120,16 @@ func (t *Tree) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) 
 // Create makes a file that must not be there and opens it. If it is there after all, another door was quicker: ESTALE makes the kernel
 // look again, so that it checks the caller's permission on that file. FUSE_CREATE.
 func (t *Tree) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	d, at, st := t.dirFD(in.NodeId)
+	d, at, st := t.workIn(in.NodeId)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at)
+	defer at.done()
 	done, st := t.admit(cancel, &in.Caller, unix.EBUSY, ask{key: d.key, op: lock.OpChangeDir})
 	if !st.Ok() {
 		return st
 	}
-	fd, err := t.makeFile(&in.Caller, at, name, ours(in.Flags)|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, in.Mode, in.Umask)
+	fd, err := t.makeFile(&in.Caller, at.fd, name, ours(in.Flags)|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, in.Mode, in.Umask)
 	done(err == nil)
 	if err == unix.EEXIST && in.Flags&unix.O_EXCL == 0 {
 		return fuse.Status(unix.ESTALE)
@@ -146,12 +146,12 @@ func (t *Tree) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, ou
 
 // Tmpfile makes a file without a name. FUSE_TMPFILE.
 func (t *Tree) Tmpfile(cancel <-chan struct{}, in *fuse.CreateIn, out *fuse.CreateOut) fuse.Status {
-	_, at, st := t.dirFD(in.NodeId)
+	_, at, st := t.workIn(in.NodeId)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at)
-	fd, err := t.makeFile(&in.Caller, at, ".", ours(in.Flags)|unix.O_TMPFILE|int(in.Flags)&unix.O_EXCL, in.Mode, in.Umask)
+	defer at.done()
+	fd, err := t.makeFile(&in.Caller, at.fd, ".", ours(in.Flags)|unix.O_TMPFILE|int(in.Flags)&unix.O_EXCL, in.Mode, in.Umask)
 	if err != nil {
 		return status(err)
 	}

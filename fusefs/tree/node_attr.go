@@ -39,6 +39,10 @@ func (t *Tree) with(id, fh uint64, do func(n *node, fd int) error) fuse.Status {
 	if !st.Ok() {
 		return st
 	}
+	if w := t.atHand(n); w != nil {
+		defer w.done()
+		return status(do(n, w.fd))
+	}
 	fd, err := t.path(n)
 	if err != nil {
 		return status(err)

@@ -10,12 +10,12 @@ func (t *Tree) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, ou
 	if name == "." || name == ".." { // asked only for handles of the mount itself, which it does not offer
 		return fuse.Status(unix.ESTALE)
 	}
-	d, at, st := t.dirFD(in.NodeId)
+	d, at, st := t.workIn(in.NodeId)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at)
-	return t.lookup(d, at, name, out)
+	defer at.done()
+	return t.lookup(d, at.fd, name, out)
 }
 
 // found answers a look-up of name in d, and counts it.
@@ -52,16 +52,6 @@ func (t *Tree) entry(at int, name string) (entry, error) {
 	}
 	defer unix.Close(fd)
 	return t.identify(fd)
-}
-
-// dirFD opens the directory that the kernel calls id, for its names.
-func (t *Tree) dirFD(id uint64) (*node, int, fuse.Status) {
-	n, st := t.node(id)
-	if !st.Ok() {
-		return nil, -1, st
-	}
-	fd, err := t.open(n, unix.O_PATH|unix.O_DIRECTORY)
-	return n, fd, status(err)
 }
 
 // Forget gives look-ups back. FUSE_FORGET.

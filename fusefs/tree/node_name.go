@@ -14,7 +14,7 @@ func masked(at int, mode, umask uint32) uint32 {
 	if umask&0o777 == 0 {
 		return mode
 	}
-	if n, err := unix.Getxattr(proc(at), "system.posix_acl_default", nil); err == nil && n > 0 {
+	if n, err := unix.Fgetxattr(at, "system.posix_acl_default", nil); err == nil && n > 0 {
 		return mode
 	}
 	return mode &^ (umask & 0o777)
@@ -22,21 +22,21 @@ func masked(at int, mode, umask uint32) uint32 {
 
 // create makes name in a directory by do, and answers with the new node.
 func (t *Tree) create(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut, do func(at int) error) fuse.Status {
-	d, at, st := t.dirFD(in.NodeId)
+	d, at, st := t.workIn(in.NodeId)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at)
+	defer at.done()
 	done, st := t.admit(cancel, &in.Caller, unix.EBUSY, ask{key: d.key, op: lock.OpChangeDir})
 	if !st.Ok() {
 		return st
 	}
-	err := asCaller(&in.Caller, func() error { return do(at) })
+	err := asCaller(&in.Caller, func() error { return do(at.fd) })
 	done(err == nil)
 	if err != nil {
 		return status(err)
 	}
-	if st := t.lookup(d, at, name, out); !st.Ok() {
+	if st := t.lookup(d, at.fd, name, out); !st.Ok() {
 		return st
 	}
 	if n := t.nodes.byNumber(out.NodeId); n != nil {
@@ -79,22 +79,22 @@ func (t *Tree) Readlink(cancel <-chan struct{}, in *fuse.InHeader) (out []byte, 
 
 // Link is FUSE_LINK. It also gives a file of O_TMPFILE its first name.
 func (t *Tree) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
-	d, at, st := t.dirFD(in.NodeId)
+	d, at, st := t.workIn(in.NodeId)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at)
+	defer at.done()
 	return t.with(in.Oldnodeid, 0, func(n *node, fd int) error {
 		done, st := t.admit(cancel, &in.Caller, unix.EBUSY, ask{key: n.key, op: lock.OpLink}, ask{key: d.key, op: lock.OpChangeDir})
 		if !st.Ok() {
 			return unix.Errno(st)
 		}
-		err := unix.Linkat(fd, "", at, name, unix.AT_EMPTY_PATH)
+		err := unix.Linkat(fd, "", at.fd, name, unix.AT_EMPTY_PATH)
 		done(err == nil)
 		if err != nil {
 			return err
 		}
-		if st := t.lookup(d, at, name, out); !st.Ok() {
+		if st := t.lookup(d, at.fd, name, out); !st.Ok() {
 			return unix.Errno(st)
 		}
 		t.tellName(lock.Added, n.key, d.key, name, n.kind)
@@ -113,12 +113,12 @@ func (t *Tree) Rmdir(cancel <-chan struct{}, in *fuse.InHeader, name string) fus
 }
 
 func (t *Tree) remove(cancel <-chan struct{}, in *fuse.InHeader, name string, flags int) fuse.Status {
-	d, at, st := t.dirFD(in.NodeId)
+	d, at, st := t.workIn(in.NodeId)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at)
-	e, err := t.entry(at, name)
+	defer at.done()
+	e, err := t.entry(at.fd, name)
 	if err != nil {
 		return status(err)
 	}
@@ -126,7 +126,7 @@ func (t *Tree) remove(cancel <-chan struct{}, in *fuse.InHeader, name string, fl
 	if !st.Ok() {
 		return st
 	}
-	err = unix.Unlinkat(at, name, flags)
+	err = unix.Unlinkat(at.fd, name, flags)
 	done(err == nil)
 	if err == nil {
 		t.tellName(lock.Removed, e.key, d.key, name, e.kind())
@@ -136,28 +136,28 @@ func (t *Tree) remove(cancel <-chan struct{}, in *fuse.InHeader, name string, fl
 
 // Rename moves, replaces or exchanges. FUSE_RENAME2.
 func (t *Tree) Rename(cancel <-chan struct{}, in *fuse.RenameIn, from, to string) fuse.Status {
-	d, at, st := t.dirFD(in.NodeId)
+	d, at, st := t.workIn(in.NodeId)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at)
-	d2, at2, st := t.dirFD(in.Newdir)
+	defer at.done()
+	d2, at2, st := t.workIn(in.Newdir)
 	if !st.Ok() {
 		return st
 	}
-	defer unix.Close(at2)
+	defer at2.done()
 
-	e, err := t.entry(at, from)
+	e, err := t.entry(at.fd, from)
 	if err != nil {
 		return status(err)
 	}
-	e2, err := t.entry(at2, to)
+	e2, err := t.entry(at2.fd, to)
 	there := err == nil
 	if err != nil && err != unix.ENOENT {
 		return status(err)
 	}
 	if there && e2.key == e.key && in.Flags&unix.RENAME_NOREPLACE == 0 { // two names of one file: nothing to do, rename(2)
-		return status(unix.Renameat2(at, from, at2, to, uint(in.Flags)))
+		return status(unix.Renameat2(at.fd, from, at2.fd, to, uint(in.Flags)))
 	}
 	exchange := in.Flags&unix.RENAME_EXCHANGE != 0
 	asks := []ask{{key: e.key, op: lock.OpRename}, {key: d.key, op: lock.OpChangeDir}}
@@ -175,7 +175,7 @@ func (t *Tree) Rename(cancel <-chan struct{}, in *fuse.RenameIn, from, to string
 		return st
 	}
 	// RENAME_WHITEOUT makes a device, which belongs to the caller.
-	err = asCaller(&in.Caller, func() error { return unix.Renameat2(at, from, at2, to, uint(in.Flags)) })
+	err = asCaller(&in.Caller, func() error { return unix.Renameat2(at.fd, from, at2.fd, to, uint(in.Flags)) })
 	done(err == nil)
 	if err != nil {
 		return status(err)

@@ -39,6 +39,7 @@ type Tree struct {
 	treeConfig
 
 	rootFD             int
+	rootDir            workDir
 	fsid               uint64
 	devMajor, devMinor uint32
 	depth              int // stacking depth that passthrough needs
@@ -46,6 +47,7 @@ type Tree struct {
 	server *fuse.Server
 	nodes  nodes
 	opens  opens
+	dirs   dirs
 	owners owners
 	pins   pins
 	post   post
@@ -67,6 +69,7 @@ type treeConfig struct {
 // newTree makes the tree of c.root; it does not mount it.
 func newTree(c treeConfig) (*Tree, error) {
 	t := &Tree{RawFileSystem: fuse.NewDefaultRawFileSystem(), treeConfig: c, rootFD: int(c.root.Fd()), depth: 1}
+	t.rootDir.fd = t.rootFD
 	if err := t.adopt(); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
