@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // kill -9 of each program, one at a time: it comes back by itself, and NLM locks that were held stay on the list and in force.
@@ -136,13 +138,24 @@ func TestAllKilledAtOnce(t *testing.T) {
 	}
 }
 
-// A file that an SMB client holds with FILE_DELETE_ON_CLOSE outlives a kill -9 of the gateway, because smbd presents the open again, and
-// goes when smbd is killed, because with it the last open ends. [MS-FSA] 2.1.5.5.
+// A file that an SMB client holds with FILE_DELETE_ON_CLOSE, and a stream of another file, outlive a kill -9 of the gateway, because smbd presents the opens again, and
+// go when smbd is killed, because with it the last opens end. [MS-FSA] 2.1.5.5.
 func TestDeletedOnCloseThoughKilled(t *testing.T) {
 	dir := tree(t)
+	const open, create, onClose = 1, 2, 0x1000
+	write(t, filepath.Join(dir, "kept"), "0123456789")
 	g := up(t, dir)
 	s := g.smb(t)
-	s.do("open", args{"name": "f", "access": readWrite | 0x10000, "share": 7, "disposition": 2, "options": 0x1000})
+	s.do("close", args{"fid": s.do("open", args{"name": "kept:stays", "access": readWrite, "share": 7, "disposition": create}).FID})
+	for name, how := range map[string]int{"f": create, "kept:goes": create, "kept:Stays": open} {
+		options := onClose
+		if how == open {
+			options = 0
+		}
+		if a := s.do("open", args{"name": name, "access": readWrite | 0x10000, "share": 7, "disposition": how, "options": options}); a.Status != statusOK {
+			t.Fatalf("%s: %+v", name, a)
+		}
+	}
 	names := func() (list []string) {
 		es, err := os.ReadDir(dir)
 		if err != nil {
@@ -151,12 +164,17 @@ func TestDeletedOnCloseThoughKilled(t *testing.T) {
 		for _, e := range es {
 			list = append(list, e.Name())
 		}
+		for _, stream := range []string{"goes", "stays"} {
+			if _, err := unix.Lgetxattr(filepath.Join(dir, "kept"), "user.DosStream."+stream+":$DATA", nil); err != unix.ENODATA {
+				list = append(list, "kept:"+stream)
+			}
+		}
 		return list
 	}
 	for _, c := range []struct {
 		kill string
 		want []string
-	}{{"gateway", []string{"f"}}, {"smbd", nil}} {
+	}{{"gateway", []string{"f", "kept", "kept:goes", "kept:stays"}}, {"smbd", []string{"kept", "kept:stays"}}} {
 		old := g.pid(c.kill)
 		syscall.Kill(old, syscall.SIGKILL)
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {

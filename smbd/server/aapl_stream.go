@@ -50,7 +50,7 @@ func (h *share) isThere(f *os.File, stored string) bool {
 // forget removes a stream at its last close, if it is not there.
 func (h *share) forget(f *os.File, s *stream) {
 	if name := s.called(); h.terms().Apple && !h.isThere(f, name) {
-		export.RemoveXattr(int(f.Fd()), streamAttribute(name))
+		export.RemoveXattr(int(f.Fd()), export.StreamAttribute(name))
 	}
 }
 

@@ -131,7 +131,7 @@ func (c *creation) removeStreams() error {
 	names, err := streamNames(c.file)
 	for _, n := range names {
 		if err == nil && !c.s.s.streams.open(c.o.key, n) {
-			err = export.RemoveXattr(int(c.file.Fd()), streamAttribute(n))
+			err = export.RemoveXattr(int(c.file.Fd()), export.StreamAttribute(n))
 		}
 	}
 	return err

@@ -115,7 +115,7 @@ func (o *open) removeStream(ctx context.Context) error {
 	if o.resourceFork() {
 		return nil // it is emptied, not deleted
 	}
-	err := o.session.as(o.vol, func() error { return export.RemoveXattr(int(o.file.Fd()), streamAttribute(o.stream.called())) })
+	err := o.session.as(o.vol, func() error { return export.RemoveXattr(int(o.file.Fd()), export.StreamAttribute(o.stream.called())) })
 	if errors.Is(err, unix.ENODATA) {
 		return nil
 	}

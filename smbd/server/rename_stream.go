@@ -77,7 +77,7 @@ func (s *stream) rename(o *open, stored, to string) error {
 		if old == "" || old == to {
 			continue
 		}
-		if err := export.RemoveXattr(int(o.file.Fd()), streamAttribute(old)); err != nil && !errors.Is(err, unix.ENODATA) {
+		if err := export.RemoveXattr(int(o.file.Fd()), export.StreamAttribute(old)); err != nil && !errors.Is(err, unix.ENODATA) {
 			return err
 		}
 	}

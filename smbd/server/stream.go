@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"hash/crc32"
 	"os"
 	"slices"
 	"strings"
@@ -15,12 +14,12 @@ import (
 	"dittofs/smbd/ntstatus"
 )
 
-// Named streams, [MS-FSCC] 2.1.5.3: bytes beside a file's or a directory's own. Each is an extended attribute in the form of Samba's
-// vfs_streams_xattr, user.DosStream.NAME:$DATA with a zero behind the bytes, so that an empty stream is there, too. A stream grows as far
-// as the file system lets an attribute grow (64 KiB at most; on ext4 all of a file's share one block); beyond that, the disk is full.
+// Named streams, [MS-FSCC] 2.1.5.3: bytes beside a file's or a directory's own. Each is an extended attribute (gateway/export) with a zero
+// behind the bytes, so that an empty stream is there, too. A stream grows as far as the file system lets an attribute grow (64 KiB at most;
+// on ext4 all of a file's share one block); beyond that, the disk is full.
 const (
-	streamPrefix = "user.DosStream."
-	streamType   = ":$DATA"
+	streamPrefix = export.StreamPrefix
+	streamType   = export.StreamType
 	maxStream    = 1<<16 - 1 // XATTR_SIZE_MAX without the zero
 )
 
@@ -52,7 +51,7 @@ func (t *streams) use(base lock.Key, name string) *stream {
 	}
 	s := &stream{base: base, key: base, name: name, refs: 1}
 	for again := true; again; {
-		s.key.Gen = crc32.Update(s.key.Gen, crc32.IEEETable, []byte(strings.ToUpper(name)))
+		s.key = export.StreamKey(s.key, name)
 		again = s.key == base
 		for _, other := range t.by[base] {
 			again = again || other.key == s.key
@@ -99,8 +98,6 @@ func (s *stream) called() string {
 	return s.name
 }
 
-func streamAttribute(name string) string { return streamPrefix + name + streamType }
-
 // streamNames lists the named streams of a file.
 func streamNames(f *os.File) ([]string, error) {
 	all, err := export.ListXattr(int(f.Fd()))
@@ -135,17 +132,17 @@ func findStream(f *os.File, name string) (stored string, err error) {
 
 // streamSize is how long a stream is; ENODATA where there is none.
 func streamSize(f *os.File, name string) (uint64, error) {
-	n, err := export.GetXattr(int(f.Fd()), streamAttribute(name), nil)
+	n, err := export.GetXattr(int(f.Fd()), export.StreamAttribute(name), nil)
 	return uint64(max(n-1, 0)), err
 }
 
 func readStream(f *os.File, name string) ([]byte, error) {
-	b, err := export.ReadXattr(int(f.Fd()), streamAttribute(name))
+	b, err := export.ReadXattr(int(f.Fd()), export.StreamAttribute(name))
 	return b[:max(len(b)-1, 0)], err
 }
 
 func writeStream(f *os.File, name string, b []byte, flags int) error {
-	err := export.SetXattr(int(f.Fd()), streamAttribute(name), append(b, 0), flags)
+	err := export.SetXattr(int(f.Fd()), export.StreamAttribute(name), append(b, 0), flags)
 	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.ERANGE) {
 		return ntstatus.DiskFull
 	}

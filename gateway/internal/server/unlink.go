@@ -16,12 +16,18 @@ import (
 const (
 	filterFileName = 0x1 // FILE_NOTIFY_CHANGE_FILE_NAME, [MS-SMB2] 2.2.35
 	filterDirName  = 0x2
+	filterStream   = 0x200 // FILE_NOTIFY_CHANGE_STREAM_NAME
 )
 
-// unlink removes the name of a file that was delete pending when its last open died. While the gateway itself stops, the door is alive and
+// unlink removes the name of a file, or a stream, that was delete pending when its last open died. While the gateway itself stops, the door is alive and
 // presents its open again.
 func unlink(ctx context.Context, env daemon.Env, exports *export.Set, locks *seat.Seat, k lock.Key, rel string) {
 	if ctx.Err() != nil {
+		return
+	}
+	if file, dir, err := exports.UnlinkStream(k, rel); err == nil {
+		locks.Changed(ctx, lock.Change{Key: file, Dir: dir, Name: path.Base(rel) + export.StreamType, Action: lock.RemovedStream, Filter: filterStream})
+		env.Log.Info("stream deleted on close, for a client that is gone", "path", rel, "file", k)
 		return
 	}
 	owner := lock.Owner{Client: lock.Client{Door: lock.NFS, Name: "gateway"}}
