@@ -50,6 +50,8 @@ type NFS struct {
 	ManageGIDs bool     `toml:"manage_gids" comment:"take users' groups from this host, as many as they are in, and not the 16 at most that a call carries"`
 	GroupsTTL  Duration `toml:"groups_ttl" comment:"how long an answer about a user's groups is good"`
 	GrantedFor Duration `toml:"granted_for" comment:"how long a granted lock waits for its client to answer before the next waiter gets it"`
+
+	Connections int `toml:"connections" comment:"that are served at the same time, on each port; never more than half of the descriptors that the gateway may have"`
 }
 
 // SMB holds the settings of smbd.
@@ -131,7 +133,7 @@ func Default() *Config {
 	return &Config{
 		State: "/var/lib/dittofs", Run: "/run/dittofs", LogLevel: "info",
 		Ports: Ports{NFS: 2049, Mount: 20048, NLM: 32803, NSM: 32765, SMB: 445, Metrics: 9445},
-		NFS:   NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute), GroupsTTL: Duration(10 * time.Minute)},
+		NFS:   NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute), GroupsTTL: Duration(10 * time.Minute), Connections: 16384},
 		SMB: SMB{Signing: "required", Encryption: "enabled", NTLM: true, MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second),
 			Durable: Duration(time.Minute), Multichannel: true, Connections: 8192, ConnectionsPerAddress: 1024},
 		Kerberos: Kerberos{Keytab: "/etc/krb5.keytab"},
@@ -202,6 +204,9 @@ func (c *Config) Check(path string) error {
 	}
 	if c.SMB.Connections < 1 || c.SMB.ConnectionsPerAddress < 1 {
 		errs = append(errs, fmt.Errorf("%s: smb.connections and smb.connections_per_address: at least 1", path))
+	}
+	if c.NFS.Connections < 1 {
+		errs = append(errs, fmt.Errorf("%s: nfs.connections: at least 1", path))
 	}
 	c.Exports = slices.DeleteFunc(c.Exports, func(e Export) bool { return e.Disabled })
 	names, paths := map[string]bool{}, map[string]bool{}

@@ -58,6 +58,7 @@ func TestLoadRefuses(t *testing.T) {
 		"[[export]]\npath = \"/a\"\nname = \"a/b\"\n":            "cannot be a share name",
 		"[[export]]\npath = \"/a\"\nclients = [\"b(x)\"]\n":      `client "b(x)": unknown option "x"`,
 		"[smb]\nsigning = \"maybe\"\n":                           `smb.signing = "maybe": must be one of required, optional`,
+		"[nfs]\nconnections = 0\n":                               `nfs.connections: at least 1`,
 		"[smb]\nconnections = 0\n":                               `smb.connections and smb.connections_per_address: at least 1`,
 	} {
 		p := write(t, t.TempDir()+"/gateway.toml", text)

@@ -36,7 +36,7 @@ func (c *cache) init() {
 	c.max = 4096
 	var r unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil && r.Cur != math.MaxUint64 {
-		c.max = int(min(65536, max(64, r.Cur/4, r.Cur-min(r.Cur, 4096+r.Cur/4)))) // the rest is for connections and the database
+		c.max = int(min(65536, max(64, r.Cur/4, r.Cur/2-min(r.Cur/2, 1024)))) // half is for connections, oncrpc.Config.MaxConns
 	}
 }
 

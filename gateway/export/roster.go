@@ -206,9 +206,9 @@ func (c *cache) berth(r *roster) (open, room bool) {
 	return true, true
 }
 
-// place reports whether one more place may be kept. The last quarter is for files that are asked for by their handles: a listing drives
+// place reports whether one more place may be kept. The last eighth is for files that are asked for by their handles: a listing drives
 // none of them out.
-func (c *cache) place() bool { return c.fds < c.max/4*3 }
+func (c *cache) place() bool { return c.fds < c.max/8*7 }
 
 func (c *cache) unberth(r *roster, open bool) {
 	c.mu.Lock()

@@ -95,8 +95,8 @@ func TestRosterLetsGo(t *testing.T) {
 	for range 3 {
 		pass(t, d, 45)
 	}
-	if n := openFiles(t) - before; n != 18 {
-		t.Errorf("%d descriptors of %d, want three quarters", n, s.cache.max)
+	if n := openFiles(t) - before; n != 21 {
+		t.Errorf("%d descriptors of %d, want seven of eight", n, s.cache.max)
 	}
 	s.cache.max = 4096
 	must(t, os.Remove(filepath.Join(dir, "d", "up")))

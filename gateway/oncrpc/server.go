@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/xdr"
 )
@@ -20,7 +21,7 @@ type Config struct {
 	Metrics     prometheus.Registerer
 	MaxRecord   int           // bytes of one record; 1 MiB + 64 KiB
 	MaxInFlight int           // calls that run at once for one connection, or one UDP socket; 64 and 256
-	MaxConns    int           // 1,024
+	MaxConns    int           // 1,024; never more than half of the process's descriptors
 	IdleTimeout time.Duration // a connection without calls is closed; 6 minutes
 	CacheSize   int           // finished calls in the duplicate request cache; 4,096
 	Security    Security      // RPCSEC_GSS; nil: refused
@@ -51,6 +52,10 @@ func NewServer(cfg Config, programs ...*Program) *Server {
 	}
 	set(&cfg.MaxRecord, DefaultMaxRecord)
 	set(&cfg.MaxConns, 1024)
+	var r unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) == nil {
+		cfg.MaxConns = int(min(uint64(cfg.MaxConns), max(16, r.Cur/2)))
+	}
 	set(&cfg.CacheSize, 4096)
 	if cfg.IdleTimeout <= 0 {
 		cfg.IdleTimeout = 6 * time.Minute

@@ -1,7 +1,6 @@
 package oncrpc
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -104,7 +103,8 @@ func (c *conn) read(ctx, running context.Context, wg *sync.WaitGroup) error {
 	}
 	slots := make(chan struct{}, limit)
 	remote, local := addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
-	in := bufio.NewReaderSize(c.Conn, smallRecord)
+	in := newInput(c.Conn)
+	defer in.free()
 	var known credentials
 	for {
 		if err := c.await(ctx, in); err != nil {
@@ -160,26 +160,26 @@ func (c *conn) read(ctx, running context.Context, wg *sync.WaitGroup) error {
 }
 
 // whole reports whether a record of one fragment has arrived, so that reading it does not block.
-func whole(in *bufio.Reader) bool {
-	if in.Buffered() < 4 {
+func whole(in *input) bool {
+	b := in.have
+	if len(b) < 4 {
 		return false
 	}
-	b, err := in.Peek(4)
 	m := binary.BigEndian.Uint32(b)
-	return err == nil && m&lastFragment != 0 && in.Buffered()-4 >= int(m&^lastFragment)
+	return m&lastFragment != 0 && len(b)-4 >= int(m&^lastFragment)
 }
 
 // await waits for the first byte of a record. io.EOF is a client that ended properly, errIdle one that has been silent too long.
-func (c *conn) await(ctx context.Context, in *bufio.Reader) error {
+func (c *conn) await(ctx context.Context, in *input) error {
 	for {
-		if in.Buffered() == 0 {
+		if len(in.have) == 0 {
 			c.out.flush()
 			c.SetReadDeadline(time.Now().Add(c.server.cfg.IdleTimeout))
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 		}
-		_, err := in.Peek(1)
+		err := in.await()
 		switch {
 		case err == nil:
 			return nil

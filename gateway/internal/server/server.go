@@ -112,7 +112,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)
 		}
-		rpc := oncrpc.NewServer(oncrpc.Config{Log: log, Metrics: env.Metrics, Security: security}, d.programs...)
+		rpc := oncrpc.NewServer(oncrpc.Config{Log: log, Metrics: env.Metrics, Security: security, MaxConns: cfg.NFS.Connections}, d.programs...)
 		for _, l := range tcp {
 			g.Go(func() error { return rpc.ServeTCP(ctx, l) })
 		}

@@ -25,6 +25,7 @@ var (
 	long    = flag.Duration("for", 2*time.Second, "time for each measurement")
 	shapes  = flag.String("shapes", "1x1,1x32,8x1,8x32", "connections x depth")
 	profile = flag.String("profile", "", "directory for a CPU profile of dittofs-gateway in each measurement")
+	idle    = flag.Int("idle", 0, "connections that are opened, used once and left idle at the end: what each costs of the server's memory")
 	big     = flag.Bool("big", false, "READDIRPLUS of 100,000 names too")
 )
 
@@ -48,6 +49,9 @@ func run() error {
 		}
 		defer s.Stop()
 		err = measureAll(s, match, report)
+		if *idle > 0 && err == nil {
+			err = leaveIdle(s, name, *idle)
+		}
 		fmt.Printf("%s on %s: %d MiB resident at the end\n", name, area, s.Resident()>>20)
 		return err
 	})

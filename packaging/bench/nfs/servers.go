@@ -25,8 +25,8 @@ func startServer(name, dir, state string) (*server, error) {
 	return startGanesha(dir, state)
 }
 
-// ganesha is its configuration: its defaults, without the grace period that each start begins with, and with the file system below named by hand because a tmpfs has no identity.
-const ganesha = `NFS_CORE_PARAM { NFS_Protocols = 3; Enable_RQUOTA = false; }
+// ganesha is its configuration: its defaults, but for the number of connections, without the grace period that each start begins with, and with the file system below named by hand because a tmpfs has no identity.
+const ganesha = `NFS_CORE_PARAM { NFS_Protocols = 3; Enable_RQUOTA = false; RPC_Max_Connections = 10000; }
 NFSv4 { Graceless = true; }
 LOG { Default_Log_Level = WARN; }
 EXPORT { Export_Id = 1; Path = %q; Pseudo = %q; Protocols = 3; Access_Type = RW; Squash = Root_Squash; SecType = sys; Filesystem_Id = 7.7; FSAL { Name = VFS; } }
