@@ -164,12 +164,18 @@ func (t *Tree) identify(fd int) (e entry, err error) {
 			return e, err
 		}
 	}
-	e.key = lock.Key{FSID: fsid, Ino: e.st.Ino, Gen: crc32.Checksum(e.handle.Bytes(), castagnoli)}
+	e.key = keyOf(fsid, e.st.Ino, e.handle)
 	return e, nil
 }
 
+func keyOf(fsid, ino uint64, h unix.FileHandle) lock.Key {
+	return lock.Key{FSID: fsid, Ino: ino, Gen: crc32.Checksum(h.Bytes(), castagnoli)}
+}
+
+const statxMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
+
 func stat(fd int) (st unix.Statx_t, err error) {
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, statxMask, &st)
 	return st, err
 }
 

@@ -1,6 +1,9 @@
 package tree
 
 import (
+	"encoding/binary"
+	"strings"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -44,14 +47,39 @@ func (t *Tree) lookup(d *node, at int, name string, out *fuse.EntryOut) fuse.Sta
 	return fuse.OK
 }
 
-// entry identifies name in at.
-func (t *Tree) entry(at int, name string) (entry, error) {
+// entry identifies name in at, without opening it where the handle tells by itself that it and the attributes are one file's. The mount
+// that the handle comes from is this one: no mount was crossed.
+func (t *Tree) entry(at int, name string) (e entry, err error) {
+	if name == "" || strings.Contains(name, "/") {
+		return e, unix.EINVAL
+	}
+	h, mount, err := unix.NameToHandleAt(at, name, 0)
+	if err == nil && mount == t.mountID {
+		err = unix.Statx(at, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, statxMask, &e.st)
+		if err == nil && handleNames(h, e.st.Ino) && e.st.Dev_major == t.devMajor && e.st.Dev_minor == t.devMinor {
+			e.handle, e.key = h, keyOf(t.fsid, e.st.Ino, h)
+			return e, nil
+		}
+	}
 	fd, err := child(at, name)
 	if err != nil {
 		return entry{}, err
 	}
 	defer unix.Close(fd)
 	return t.identify(fd)
+}
+
+// handleNames reports whether h is known to be of the inode ino: the kernel's FILEID_INO32_GEN, which ext4 makes, and XFS's longer form.
+func handleNames(h unix.FileHandle, ino uint64) bool {
+	const ino32Gen, xfsIno64Gen = 1, 0x81
+	b := h.Bytes()
+	switch {
+	case h.Type() == ino32Gen && len(b) == 8:
+		return uint64(binary.NativeEndian.Uint32(b)) == ino
+	case h.Type() == xfsIno64Gen && len(b) == 12:
+		return binary.NativeEndian.Uint64(b) == ino
+	}
+	return false
 }
 
 // Forget gives look-ups back. FUSE_FORGET.

@@ -42,6 +42,7 @@ type Tree struct {
 	rootDir            workDir
 	fsid               uint64
 	devMajor, devMinor uint32
+	mountID            int // the clone's
 	depth              int // stacking depth that passthrough needs
 
 	server *fuse.Server
@@ -94,6 +95,9 @@ func (t *Tree) adopt() error {
 		return err
 	}
 	e, err := t.identify(t.rootFD)
+	if err == nil {
+		_, t.mountID, err = unix.NameToHandleAt(t.rootFD, "", unix.AT_EMPTY_PATH)
+	}
 	if err == nil {
 		var fd int
 		if fd, err = unix.OpenByHandleAt(t.rootFD, e.handle, unix.O_PATH|unix.O_CLOEXEC); err == nil {

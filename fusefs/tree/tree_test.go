@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -158,6 +159,26 @@ func TestKeyAgreesWithExport(t *testing.T) {
 		unix.Close(fd)
 		if e.key != want {
 			t.Errorf("%s: key %v, export says %v", name, e.key, want)
+		}
+		if byName, err := m.entry(m.rootFD, name); err != nil || byName.key != want || byName.st != e.st || !bytes.Equal(byName.handle.Bytes(), e.handle.Bytes()) {
+			t.Errorf("%s: by its name %+v, %v; open %+v", name, byName, err, e)
+		}
+	}
+}
+
+// A name is identified in its own mount only: what somebody mounts over it is another tree's.
+func TestEntryCrossesNoMount(t *testing.T) {
+	m := mountTree(t, false)
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "over"), 0o755))
+	must(t, unix.Mount("none", filepath.Join(dir, "over"), "tmpfs", 0, ""))
+	defer unix.Unmount(filepath.Join(dir, "over"), unix.MNT_DETACH)
+	at, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	must(t, err)
+	defer unix.Close(at)
+	for name, want := range map[string]error{"over": unix.EXDEV, "../x": unix.EINVAL, "": unix.EINVAL} {
+		if e, err := m.entry(at, name); err != want {
+			t.Errorf("%q: %v, %v", name, e.key, err)
 		}
 	}
 }
