@@ -60,7 +60,7 @@ func (d lockDB) create(dir string) (lockdb.Config, error) {
 	if err != nil {
 		return lockdb.Config{}, err
 	}
-	return lockdb.Config{Dir: d.state, Store: s}, nil
+	return lockdb.Config{Dir: d.state, Store: s, Boot: lockdb.HostBoot()}, nil
 }
 
 func (d lockDB) read() (lockdb.Contents, error) {
@@ -168,7 +168,7 @@ func dbRecover(c *cli.Context, d lockDB) error {
 		return err
 	case err != nil:
 		// The engine cannot open it: of the database nothing but its high-water file is left.
-		cfg, lost = lockdb.Config{Dir: d.state}, []error{err}
+		cfg, lost = lockdb.Config{Dir: d.state, Boot: lockdb.HostBoot()}, []error{err}
 	}
 	all, damage, err := lockdb.Salvage(cfg)
 	if err != nil {

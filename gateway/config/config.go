@@ -78,12 +78,21 @@ type Kerberos struct {
 // Lock holds the settings of the counter.
 type Lock struct {
 	Grace           Duration `toml:"grace" comment:"how long NLM clients may reclaim after a crash"`
+	Sync            string   `toml:"sync" comment:"soon or always: when a grant is synced to disk, at most 50 ms after the client is told or before; soon, a crash of the host may lose what was told last"`
 	RangesPerFile   int      `toml:"ranges_per_file"`
 	RangesPerClient int      `toml:"ranges_per_client"`
 	Ranges          int      `toml:"ranges"`
 	WaitersPerFile  int      `toml:"waiters_per_file"`
 	UnlinkOpen      string   `toml:"unlink_open" comment:"deny or unix: may another door unlink a file that an SMB open does not share for deleting?"`
 	BrlRead         string   `toml:"brl_read" comment:"deny or unix: does an exclusive SMB byte-range lock hold back NFS READ?"`
+}
+
+// Lag is how long after it was told a grant is synced; the sync itself takes its time too.
+func (l *Lock) Lag() time.Duration {
+	if l.Sync == "always" {
+		return 0
+	}
+	return 40 * time.Millisecond
 }
 
 // Export is one directory that is served.
@@ -137,7 +146,7 @@ func Default() *Config {
 		SMB: SMB{Signing: "required", Encryption: "enabled", NTLM: true, MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second),
 			Durable: Duration(time.Minute), Multichannel: true, Connections: 8192, ConnectionsPerAddress: 1024},
 		Kerberos: Kerberos{Keytab: "/etc/krb5.keytab"},
-		Lock: Lock{Grace: Duration(45 * time.Second), RangesPerFile: 1000, RangesPerClient: 10000, Ranges: 100000,
+		Lock: Lock{Grace: Duration(45 * time.Second), Sync: "soon", RangesPerFile: 1000, RangesPerClient: 10000, Ranges: 100000,
 			WaitersPerFile: 100, UnlinkOpen: "deny", BrlRead: "deny"},
 	}
 }
@@ -200,6 +209,7 @@ func (c *Config) Check(path string) error {
 		one("smb.encryption", c.SMB.Encryption, "off", "enabled", "desired", "required"),
 		one("smb.min_dialect", c.SMB.MinDialect, "2.0.2", "2.1", "3.0", "3.0.2", "3.1.1"),
 		one("lock.unlink_open", c.Lock.UnlinkOpen, "deny", "unix"),
+		one("lock.sync", c.Lock.Sync, "soon", "always"),
 		one("lock.brl_read", c.Lock.BrlRead, "deny", "unix"),
 	}
 	if c.SMB.Connections < 1 || c.SMB.ConnectionsPerAddress < 1 {

@@ -277,6 +277,28 @@ func (t *Table) Reclaim(r *LockRequest) Outcome {
 	return Granted
 }
 
+// Recover is Reclaim after a crash of the host that may have taken what was put on record last: the client's word counts as much as what is on record and nobody
+// has confirmed. What it contradicts of that gives way, as does a durable open that came back from the record with such a range, and the rest is judged as a
+// new lock is.
+func (t *Table) Recover(seat uint64, ticket ID, r *LockRequest) Result {
+	if out := t.Reclaim(r); out != Denied {
+		return Result{Outcome: out}
+	}
+	s, _ := span(r.Offset, r.Length, false)
+	inTheWay := func(h *held) bool { return (r.Exclusive || h.exclusive) && h.span.overlaps(s) }
+	for _, h := range slices.Clone(t.posix) {
+		if h.unclaimed && !same(h.owner, r.Owner) && inTheWay(&h) {
+			t.setPOSIX(held{owner: h.owner, span: s}, true)
+		}
+	}
+	for _, h := range slices.Clone(t.smb) {
+		if o := t.open(h.id); h.unclaimed && h.id.Seat == 0 && o != nil && o.lost && inTheWay(&h) {
+			t.die(o)
+		}
+	}
+	return t.Lock(seat, ticket, r)
+}
+
 // covered reports whether the ranges that fit together hold all of s, and notes each that it takes for that.
 func (t *Table) covered(s Span, fits func(*held) bool, note func(*held)) bool {
 	next := s.First

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
@@ -20,6 +21,10 @@ type Config struct {
 	Store   Store
 	Log     *slog.Logger          // nil: silent
 	Metrics prometheus.Registerer // nil: none
+	// Lag is how long after it was told a record is synced at the latest; 0: it is synced before.
+	Lag time.Duration
+	// Boot names the host's boot: what was written outlives us as long as it is the same.
+	Boot string
 }
 
 // Begin opens a vault and begins a run: it checks and returns what the last one left, and has cleared the clean-stop mark, raised the epoch and the NSM state
@@ -40,7 +45,7 @@ func Begin(cfg Config) (Vault, Start, error) {
 
 func prepare(cfg Config) (j *journal, start Start, err error) {
 	var hw *highWater
-	var high uint64
+	var high marks
 	var hwFound bool
 	if cfg.Dir != "" {
 		hw, high, hwFound, err = openHighWater(cfg.Dir)
@@ -59,7 +64,7 @@ func prepare(cfg Config) (j *journal, start Start, err error) {
 	if err := cfg.Store.Each(r.take); err != nil {
 		return nil, Start{}, fmt.Errorf("lockdb: reading: %w", err)
 	}
-	if err := r.check(high); err != nil {
+	if err := r.check(high.due(r.meta.GetBoot(), cfg.Boot)); err != nil {
 		return nil, Start{}, fmt.Errorf("lockdb: %w; %s", err, advice)
 	}
 	if cfg.Dir != "" && !hwFound && r.meta.Seq > 0 {
@@ -69,15 +74,17 @@ func prepare(cfg Config) (j *journal, start Start, err error) {
 	m := &r.meta
 	start = r.start
 	start.Clean = m.Clean || m.Seq == 0
-	m.Seq, m.Epoch, m.Nsm, m.Clean = max(m.Seq, high)+1, m.Epoch+1, nextNSM(m.Nsm), false
+	start.Torn = !start.Clean && m.Soon && string(m.Boot) != cfg.Boot
+	m.Seq, m.Epoch, m.Nsm, m.Clean = max(m.Seq, high.synced, high.written)+1, m.Epoch+1, nextNSM(m.Nsm), false
+	m.Boot, m.Soon = []byte(cfg.Boot), cfg.Lag > 0
 	start.Epoch, start.NSM = m.Epoch, m.Nsm
 
 	j = &journal{store: cfg.Store, log: cfg.Log, hw: hw, metrics: newMetrics(cfg.Metrics), ledger: r.ledger, meta: m,
-		seq: m.Seq, wake: make(chan struct{}, 1), progress: make(chan struct{}), ended: make(chan struct{})}
+		lag: cfg.Lag, seq: m.Seq, wake: make(chan struct{}, 1), unsynced: make(chan struct{}, 1), stop: make(chan struct{}), progress: make(chan struct{}), ended: make(chan struct{})}
 	if err := j.commit(nil, m.Seq, true); err != nil {
 		return nil, Start{}, err
 	}
-	j.durable = m.Seq
+	j.telling = m.Seq
 	return j, start, nil
 }
 

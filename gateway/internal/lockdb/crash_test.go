@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"dittofs/gateway/internal/lockdb"
 	"dittofs/gateway/internal/lockdb/badger"
@@ -25,6 +26,7 @@ import (
 const (
 	envAppend = "LOCKDB_TEST_APPEND" // directory: append until killed, and say on standard output what was acknowledged
 	envFrom   = "LOCKDB_TEST_FROM"   // the first step of each appender
+	envAlways = "LOCKDB_TEST_ALWAYS" // set: each commit is synced before it is acknowledged
 	envOpen   = "LOCKDB_TEST_OPEN"   // directory: open, and say on standard output what is there
 )
 
@@ -50,7 +52,11 @@ func openDir(dir string) (lockdb.Vault, lockdb.Start, error) {
 	if err != nil {
 		return nil, lockdb.Start{}, err
 	}
-	return lockdb.Begin(lockdb.Config{Dir: dir, Store: s})
+	cfg := lockdb.Config{Dir: dir, Store: s, Lag: lag, Boot: "this boot"}
+	if os.Getenv(envAlways) != "" {
+		cfg.Lag = 0
+	}
+	return lockdb.Begin(cfg)
 }
 
 // step n of an appender: it puts a range or, every third time, deletes the one before.
@@ -63,7 +69,10 @@ func step(i, n int) lockdb.Op {
 	return lockdb.Op{Delete: del, Range: &r}
 }
 
-const appenders = 4
+const (
+	appenders = 4
+	lag       = 40 * time.Millisecond
+)
 
 func appendForEver(dir string) {
 	v, _, err := openDir(dir)
@@ -89,9 +98,17 @@ func appendForEver(dir string) {
 
 // kill -9 at any moment loses nothing that was acknowledged, and the gateway starts again.
 func TestKill(t *testing.T) {
+	t.Run("soon", killed)
+	t.Run("always", func(t *testing.T) {
+		t.Setenv(envAlways, "1")
+		killed(t)
+	})
+}
+
+func killed(t *testing.T) {
 	dir := t.TempDir()
 	acked := [appenders]int{-1, -1, -1, -1}
-	for kill := range 20 {
+	for kill := range 10 {
 		c := child(envAppend, dir)
 		next := ""
 		for _, n := range acked {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +19,8 @@ const (
 // ErrClosed answers whoever waits for what was appended after Close.
 var ErrClosed = errors.New("lockdb: the vault is closed")
 
-// journal is the Vault: appends wait in a queue, and one goroutine takes whatever waits, commits it as one batch, and takes again.
+// journal is the Vault: appends wait in a queue, and one goroutine takes whatever waits, commits it as one batch, and takes again. Another
+// one syncs what was committed, where that may come after.
 type journal struct {
 	store   Store
 	log     *slog.Logger
@@ -26,28 +28,37 @@ type journal struct {
 	metrics *metrics
 	ledger  *ledger     // the committer's
 	meta    *MetaRecord // the committer's
+	lag     time.Duration
 	wake    chan struct{}
 	ended   chan struct{} // closed when the committer has ended
+
+	written  atomic.Uint64 // the last commit's
+	unsynced chan struct{} // filled when there is something to be synced
+	stop     chan struct{} // closed when the committer has taken the last append
+	syncing  sync.Mutex    // one sync at a time, and its mark
 
 	mu       sync.Mutex // guards the fields below
 	queue    []appended
 	seq      uint64        // of the last append
-	durable  uint64        // everything up to here is on disk
-	progress chan struct{} // closed, and made anew, when durable or err changes
+	telling  uint64        // everything up to here may be told
+	progress chan struct{} // closed, and made anew, when telling or err changes
 	closing  bool
 	err      error // the first error; it stays
 }
 
 type appended struct {
-	seq uint64
-	kvs []KV
+	seq  uint64
+	kvs  []KV
+	firm bool // synced before it is told
 }
 
 // Append never waits.
 func (j *journal) Append(ops ...Op) uint64 {
-	kvs := make([]KV, len(ops))
+	kvs, firm := make([]KV, len(ops)), j.lag == 0
 	for i, op := range ops {
 		kvs[i] = op.kv()
+		// Without its client on record a lock that the host's crash takes could never be asked for again.
+		firm = firm || op.Host != nil && !op.Delete
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -55,7 +66,7 @@ func (j *journal) Append(ops ...Op) uint64 {
 	if j.err != nil || j.closing {
 		return j.seq
 	}
-	j.queue = append(j.queue, appended{j.seq, kvs})
+	j.queue = append(j.queue, appended{j.seq, kvs, firm})
 	select {
 	case j.wake <- struct{}{}:
 	default:
@@ -63,14 +74,14 @@ func (j *journal) Append(ops ...Op) uint64 {
 	return j.seq
 }
 
-// Wait returns nil once seq is durable, and the error that will for ever keep it from being so.
+// Wait returns nil once seq may be told, and the error that will for ever keep it from being so.
 func (j *journal) Wait(ctx context.Context, seq uint64) error {
 	for {
 		j.mu.Lock()
-		durable, err, progress := j.durable, j.err, j.progress
+		telling, err, progress := j.telling, j.err, j.progress
 		j.mu.Unlock()
 		switch {
-		case seq <= durable:
+		case seq <= telling:
 			return nil
 		case err != nil:
 			return err
@@ -104,7 +115,16 @@ func (j *journal) Close() error {
 // run is the committer. It ends after Close, or after an error.
 func (j *journal) run() {
 	defer close(j.ended)
+	var follower sync.WaitGroup
+	follower.Go(j.follow)
 	err := j.serve()
+	close(j.stop)
+	follower.Wait()
+	j.mu.Lock()
+	if err == nil {
+		err = j.err
+	}
+	j.mu.Unlock()
 	if err == nil {
 		j.meta.Clean = true
 		err = j.commit(nil, j.meta.Seq, true)
@@ -117,11 +137,46 @@ func (j *journal) run() {
 	}
 	if err == nil {
 		err = ErrClosed
-	} else {
-		j.metrics.failed.Set(1)
-		j.log.Error("the lock database fails; nothing more is granted", "err", err)
 	}
 	j.settle(0, err)
+}
+
+// follow syncs what was committed without, Lag after the first of it.
+func (j *journal) follow() {
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for {
+		select {
+		case <-j.unsynced:
+		case <-j.stop:
+			return
+		}
+		due.Reset(j.lag)
+		select {
+		case <-due.C:
+		case <-j.stop: // the clean-stop mark is synced, with all that came before it
+			return
+		}
+		if err := j.sync(true); err != nil {
+			j.settle(0, err)
+			return
+		}
+	}
+}
+
+// sync makes what was committed durable, and marks it.
+func (j *journal) sync(mark bool) error {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	began, seq := time.Now(), j.written.Load()
+	if err := j.store.Sync(); err != nil {
+		return fmt.Errorf("lockdb: sync of commit %d: %w", seq, err)
+	}
+	if err := j.hw.sync(seq, mark); err != nil {
+		return err
+	}
+	j.metrics.syncs.Observe(time.Since(began).Seconds())
+	return nil
 }
 
 func (j *journal) serve() error {
@@ -143,15 +198,15 @@ func (j *journal) serve() error {
 	return nil
 }
 
-// drain commits what was taken, in batches. An append that is larger than a batch becomes durable with its last one.
+// drain commits what was taken, in batches. An append that is larger than a batch may be told with its last one.
 func (j *journal) drain(queue []appended) error {
 	b := batch{at: map[string]int{}}
-	done := j.meta.Seq // the last append that is wholly in b or before
+	done, firm := j.meta.Seq, false // the last append that is wholly in b or before
 	flush := func() error {
-		if err := j.commit(b.kvs, done, false); err != nil {
+		if err := j.commit(b.kvs, done, firm); err != nil {
 			return err
 		}
-		b = batch{at: map[string]int{}}
+		b, firm = batch{at: map[string]int{}}, false
 		j.settle(done, nil)
 		return nil
 	}
@@ -163,6 +218,7 @@ func (j *journal) drain(queue []appended) error {
 				}
 			}
 			b.add(kv)
+			firm = firm || a.firm
 		}
 		done = a.seq
 	}
@@ -191,8 +247,8 @@ func (b *batch) add(kv KV) {
 	b.kvs = append(b.kvs, kv)
 }
 
-// commit makes a batch durable, with the meta record that belongs to it.
-func (j *journal) commit(kvs []KV, seq uint64, sync bool) error {
+// commit writes a batch, with the meta record that belongs to it; firm: and syncs it.
+func (j *journal) commit(kvs []KV, seq uint64, firm bool) error {
 	began := time.Now()
 	for _, kv := range kvs {
 		j.ledger.apply(kv)
@@ -202,7 +258,8 @@ func (j *journal) commit(kvs []KV, seq uint64, sync bool) error {
 	if err := j.store.Commit(all); err != nil {
 		return fmt.Errorf("lockdb: commit %d: %w", seq, err)
 	}
-	if err := j.hw.write(seq, sync); err != nil {
+	j.written.Store(seq)
+	if err := j.keep(seq, firm, len(kvs) == 0); err != nil {
 		return err
 	}
 	j.metrics.commits.Observe(time.Since(began).Seconds())
@@ -211,13 +268,37 @@ func (j *journal) commit(kvs []KV, seq uint64, sync bool) error {
 	return nil
 }
 
-// settle wakes whoever waits.
-func (j *journal) settle(durable uint64, err error) {
+// keep sees to it that what was committed will be synced; firm: now; mark: and its mark too.
+func (j *journal) keep(seq uint64, firm, mark bool) error {
+	if j.lag > 0 {
+		if err := j.hw.write(seq); err != nil {
+			return err
+		}
+	}
+	if firm {
+		return j.sync(mark || j.lag > 0)
+	}
+	select {
+	case j.unsynced <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// settle wakes whoever waits. After an error nothing more may be told.
+func (j *journal) settle(telling uint64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.durable = max(j.durable, durable)
+	if j.err != nil {
+		return
+	}
+	j.telling = max(j.telling, telling)
 	if err != nil {
 		j.err, j.queue = err, nil
+		if !errors.Is(err, ErrClosed) {
+			j.metrics.failed.Set(1)
+			j.log.Error("the lock database fails; nothing more is granted", "err", err)
+		}
 	}
 	close(j.progress)
 	j.progress = make(chan struct{})

@@ -42,5 +42,8 @@ func (m *Memory) Each(fn func(key, value []byte) error) error {
 	return nil
 }
 
+// Sync does nothing.
+func (m *Memory) Sync() error { return nil }
+
 // Close does nothing.
 func (m *Memory) Close() error { return nil }

@@ -74,13 +74,13 @@ func read(cfg Config, salvage bool) (c Contents, damage []error, err error) {
 			return c, damage, err
 		}
 	}
-	if err := r.check(high); err != nil {
+	if err := r.check(high.due(r.meta.GetBoot(), cfg.Boot)); err != nil {
 		if err := fault(err); err != nil {
 			return c, damage, err
 		}
 	}
 	m := &r.meta
-	if salvage && (!r.hasMeta || m.Seq < high) {
+	if high := max(high.synced, high.written); salvage && (!r.hasMeta || m.Seq < high) {
 		// Each run commits at least once, and raises the epoch by one and the state by two: twice the commits is above both.
 		m.Seq = max(m.Seq, high)
 		m.Epoch, m.Nsm = max(m.Epoch, high), max(m.Nsm, int32(min(2*high+1, math.MaxInt32)))
@@ -120,9 +120,10 @@ func Write(cfg Config, c Contents) (err error) {
 		b.add(kv)
 		l.apply(kv)
 	}
-	m := &MetaRecord{Seq: max(c.Seq, high) + 1, Epoch: c.Epoch, Clean: c.Clean, Nsm: c.NSM, Records: uint64(len(l.digests)), Digest: l.sum}
+	// What did not end with a clean stop may have lost its end before it came here.
+	m := &MetaRecord{Seq: max(c.Seq, high.synced, high.written) + 1, Epoch: c.Epoch, Clean: c.Clean, Nsm: c.NSM, Records: uint64(len(l.digests)), Digest: l.sum, Soon: !c.Clean}
 	b.kvs = append(b.kvs, KV{Key: metaKey, Value: seal(kindMeta, metaKey, m)})
-	if err := cfg.Store.Commit(b.kvs); err != nil {
+	if err := errors.Join(cfg.Store.Commit(b.kvs), cfg.Store.Sync()); err != nil {
 		return fmt.Errorf("lockdb: %w", err)
 	}
 	if cfg.Dir == "" {
@@ -132,7 +133,7 @@ func Write(cfg Config, c Contents) (err error) {
 	if err != nil {
 		return err
 	}
-	return errors.Join(hw.write(m.Seq, true), hw.close())
+	return errors.Join(hw.sync(m.Seq, true), hw.close())
 }
 
 func (c *Contents) ops() (ops []Op) {
@@ -291,15 +292,15 @@ func tooLarge(n int) error {
 	return nil
 }
 
-// peekHighWater is what the high-water file says; 0 where there is none.
-func peekHighWater(dir string) (uint64, error) {
+// peekHighWater is what the high-water file says; nothing where there is none.
+func peekHighWater(dir string) (marks, error) {
 	if dir == "" {
-		return 0, nil
+		return marks{}, nil
 	}
 	if _, err := os.Stat(filepath.Join(dir, HighWaterFile)); errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return marks{}, nil
 	}
-	h, seq, _, err := openHighWater(dir)
+	h, high, _, err := openHighWater(dir)
 	h.close()
-	return seq, err
+	return high, err
 }

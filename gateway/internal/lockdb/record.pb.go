@@ -30,6 +30,8 @@ type MetaRecord struct {
 	Nsm           int32                  `protobuf:"varint,4,opt,name=nsm,proto3" json:"nsm,omitempty"`         // NSM state number, odd
 	Records       uint64                 `protobuf:"varint,5,opt,name=records,proto3" json:"records,omitempty"` // how many records there are besides this one
 	Digest        uint64                 `protobuf:"varint,6,opt,name=digest,proto3" json:"digest,omitempty"`   // the sum of their digests: a record that is missing, or an old one that came back, shows
+	Boot          []byte                 `protobuf:"bytes,7,opt,name=boot,proto3" json:"boot,omitempty"`        // the boot of the host in which the run began, as the kernel names it
+	Soon          bool                   `protobuf:"varint,8,opt,name=soon,proto3" json:"soon,omitempty"`       // the run told what was written, and synced it soon after
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,6 +106,20 @@ func (x *MetaRecord) GetDigest() uint64 {
 		return x.Digest
 	}
 	return 0
+}
+
+func (x *MetaRecord) GetBoot() []byte {
+	if x != nil {
+		return x.Boot
+	}
+	return nil
+}
+
+func (x *MetaRecord) GetSoon() bool {
+	if x != nil {
+		return x.Soon
+	}
+	return false
 }
 
 type KeyRecord struct {
@@ -703,7 +719,7 @@ var File_gateway_internal_lockdb_record_proto protoreflect.FileDescriptor
 
 const file_gateway_internal_lockdb_record_proto_rawDesc = "" +
 	"\n" +
-	"$gateway/internal/lockdb/record.proto\x12\x0edittofs.lockdb\"\x8e\x01\n" +
+	"$gateway/internal/lockdb/record.proto\x12\x0edittofs.lockdb\"\xb6\x01\n" +
 	"\n" +
 	"MetaRecord\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
@@ -711,7 +727,9 @@ const file_gateway_internal_lockdb_record_proto_rawDesc = "" +
 	"\x05clean\x18\x03 \x01(\bR\x05clean\x12\x10\n" +
 	"\x03nsm\x18\x04 \x01(\x05R\x03nsm\x12\x18\n" +
 	"\arecords\x18\x05 \x01(\x04R\arecords\x12\x16\n" +
-	"\x06digest\x18\x06 \x01(\x04R\x06digest\"C\n" +
+	"\x06digest\x18\x06 \x01(\x04R\x06digest\x12\x12\n" +
+	"\x04boot\x18\a \x01(\fR\x04boot\x12\x12\n" +
+	"\x04soon\x18\b \x01(\bR\x04soon\"C\n" +
 	"\tKeyRecord\x12\x12\n" +
 	"\x04fsid\x18\x01 \x01(\x04R\x04fsid\x12\x10\n" +
 	"\x03ino\x18\x02 \x01(\x04R\x03ino\x12\x10\n" +

@@ -1,4 +1,8 @@
-// Package lockdb is the vault: what must outlive a crash, durable before anybody is told.
+// Package lockdb is the vault: what must outlive a crash, on record before anybody is told.
+//
+// What was told is written: it outlives the death of every daemon, since the kernel has it. It is also synced, before it is told or soon after
+// (Config.Lag); then a crash of the host may take what was told last, and the next run knows that it may have (Start.Torn). Which
+// hosts have locks at all, the epoch, the NSM state and the clean-stop mark are synced before anything depends on them.
 //
 // How to read: vault.go is what the counter sees, begin.go how a run begins, journal.go how many appends share one sync, codec.go the
 // records, ledger.go and highwater.go how damage shows, store.go what an engine must do. Engines: Memory, and package badger.
@@ -47,14 +51,15 @@ type Host struct {
 type Start struct {
 	Epoch  uint64 // this run's, one higher than the last
 	Clean  bool   // the last run ended with Close
+	Torn   bool   // the host crashed: what was told last may be missing, and what stands here may have been told to be gone
 	NSM    int32  // this run's NSM state number: odd, higher than any before
 	Ranges []Range
 	Opens  []Open
 	Hosts  []Host
 }
 
-// Vault is the record as the counter writes it. Append fixes the order; Wait returns when everything up to seq is durable. Many
-// appends share one sync. After an error nothing more is accepted: the counter refuses from then on.
+// Vault is the record as the counter writes it. Append fixes the order; Wait returns when everything up to seq may be told. Many
+// appends share one commit. After an error nothing more is accepted: the counter refuses from then on.
 type Vault interface {
 	Append(ops ...Op) (seq uint64)
 	Wait(ctx context.Context, seq uint64) error

@@ -170,6 +170,7 @@ func heap() uint64 {
 type nowhere struct{}
 
 func (nowhere) Commit([]lockdb.KV) error                 { return nil }
+func (nowhere) Sync() error                              { return nil }
 func (nowhere) Each(func(key, value []byte) error) error { return nil }
 func (nowhere) Close() error                             { return nil }
 

@@ -19,20 +19,28 @@ func (m *Manager) restore(start lockdb.Start) {
 	for _, h := range start.Hosts {
 		m.hosts[h.Name] = &host{Host: h, used: time.Now()}
 	}
-	grace := false
+	returning := map[string]string{}
 	for _, r := range start.Ranges {
 		unclaimed := !start.Clean && r.Owner.Client.Door == lock.NLM && m.cfg.Grace > 0
 		if unclaimed {
-			grace = true
+			returning[r.Owner.Client.Name] = "" // without a status monitor, unless it is among the hosts
 			m.unclaimed.Add(1)
 		}
 		m.restoring(r.Key, func(t *lock.Table) {
 			t.RestoreRange(lock.RangeRecord{Owner: r.Owner, Open: r.Open, Offset: r.Offset, Length: r.Length, Exclusive: r.Exclusive, User: r.User, Since: r.Since}, r.Path, unclaimed)
 		})
 	}
+	grace := len(returning) > 0
+	if start.Torn && m.cfg.Grace > 0 {
+		for _, h := range start.Hosts {
+			returning[h.Name] = h.Address
+			grace = true
+		}
+		m.returning = returning
+	}
 	if grace {
 		m.graceEnds = time.Now().Add(m.cfg.Grace)
-		m.log.Info("grace began: NFS clients reclaim their locks", "ranges", len(start.Ranges), "ends", m.graceEnds)
+		m.log.Info("grace began: NFS clients reclaim their locks", "ranges", len(start.Ranges), "torn", start.Torn, "ends", m.graceEnds)
 	}
 	// After a clean stop too: the doors may have lived on, and hold what they held.
 	if start.Epoch <= 1 || len(m.cfg.Expect) == 0 {
@@ -78,26 +86,41 @@ func (m *Manager) GraceLeft() time.Duration {
 }
 
 // reclaim confirms an NLM lock that is on record for its client. One that stands already is confirmed outside grace too: a client that was
-// told of our restart asks for what it holds.
-func (m *Manager) reclaim(f *file, r *lock.LockRequest) lock.Outcome {
+// told of our restart asks for what it holds. Where a crash of the host may have taken records, a client that is on record at all is believed.
+func (m *Manager) reclaim(seat uint64, f *file, r *lock.LockRequest) (res lock.Result) {
 	// What stands is claimed also when grace is just ending: it must not be swept away after it was confirmed.
 	if m.GraceLeft() == 0 && !f.t.Holds(r) {
-		return lock.Grace
+		return lock.Result{Outcome: lock.Grace}
 	}
 	before := f.t.Counts().Unclaimed
-	out := f.t.Reclaim(r)
-	m.metrics.reclaims.WithLabelValues(out.String()).Inc()
-	if out == lock.Granted {
+	if m.returns(r.Owner.Client.Name, r.Watch) {
+		res = f.t.Recover(seat, lock.ID{Seat: seat, N: r.Ticket}, r)
+	} else {
+		res.Outcome = f.t.Reclaim(r)
+	}
+	m.metrics.reclaims.WithLabelValues(res.Outcome.String()).Inc()
+	if res.Outcome == lock.Granted {
 		if n := f.t.Counts().Unclaimed - before; n != 0 && m.unclaimed.Add(int64(n)) <= 0 {
 			go m.graceOver()
 		}
 	}
-	return out
+	return res
 }
 
-// graceOver ends grace early when every client on record has reclaimed.
+// returns reports whether an NLM client may have held more than is on record for it; a monitored one only at its address.
+func (m *Manager) returns(name, address string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := m.returning[name]
+	return ok && (known == "" || known == address)
+}
+
+// graceOver ends grace early when every client on record has reclaimed. Of one that may have held more nobody knows when it has.
 func (m *Manager) graceOver() {
-	if m.GraceLeft() == 0 {
+	m.mu.Lock()
+	wait := m.graceEnds.IsZero() || len(m.returning) > 0
+	m.mu.Unlock()
+	if wait {
 		return
 	}
 	// The count says that it may be so; the files say whether it is.
@@ -113,7 +136,7 @@ func (m *Manager) graceOver() {
 func (m *Manager) EndGrace() {
 	m.mu.Lock()
 	on := !m.graceEnds.IsZero()
-	m.graceEnds = time.Time{}
+	m.graceEnds, m.returning = time.Time{}, nil
 	m.mu.Unlock()
 	if !on {
 		return

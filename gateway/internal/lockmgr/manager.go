@@ -73,6 +73,9 @@ type Manager struct {
 	durables  map[uint64]lock.Key // by number
 	hosts     map[string]*host
 	graceEnds time.Time // zero: no grace
+	// returning are, in the grace after a crash of the host that may have taken records, the NLM clients on record and their addresses: they may
+	// have held more than is on record. Else nil.
+	returning map[string]string
 }
 
 type leaseKey struct{ client, key lock.GUID }

@@ -1,6 +1,7 @@
 package lockmgr_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,17 +23,51 @@ type failing struct {
 	*lockdb.Memory
 	left  int // commits until it stops
 	lands bool
+
+	mu     sync.Mutex     // guards the fields below
+	synced *lockdb.Memory // what a crash of the host leaves
+	later  [][]lockdb.KV  // and may leave, as far as it goes
 }
 
 func (s *failing) Commit(b []lockdb.KV) error {
 	if s.left--; s.left > 0 {
-		return s.Memory.Commit(b)
+		return s.write(b)
 	}
 	if s.left == 0 && s.lands {
-		s.Memory.Commit(b)
+		s.write(b)
 	}
 	return errors.New("the machine stopped")
 }
+
+func (s *failing) write(b []lockdb.KV) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.later = append(s.later, b)
+	return s.Memory.Commit(b)
+}
+
+func (s *failing) Sync() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left <= 0 {
+		return errors.New("the machine stopped")
+	}
+	for _, b := range s.later {
+		s.synced.Commit(b)
+	}
+	s.later = nil
+	return nil
+}
+
+// clone is a store with the same contents.
+func clone(m *lockdb.Memory) *lockdb.Memory {
+	c := lockdb.NewMemory()
+	m.Each(func(k, v []byte) error { return c.Commit([]lockdb.KV{{Key: bytes.Clone(k), Value: v}}) })
+	return c
+}
+
+// simAddress is where the NLM hosts are.
+const simAddress = "192.0.2.1"
 
 type cell struct {
 	file  lock.Key
@@ -58,6 +93,8 @@ type sim struct {
 	ticket  uint64
 	script  []func() string
 	smb     simSMB
+	lag     time.Duration // 0: nothing is told before it is synced
+	boots   int           // of the host
 }
 
 func (s *sim) say(format string, args ...any) {
@@ -65,8 +102,8 @@ func (s *sim) say(format string, args ...any) {
 }
 
 func (s *sim) boot() {
-	s.store = &failing{Memory: s.disk, left: 1 << 30, lands: s.rnd.IntN(2) == 0} // it does not stop before it is asked anything new
-	v, start, err := lockdb.Begin(lockdb.Config{Store: s.store, Log: quiet})
+	s.store = &failing{Memory: s.disk, synced: clone(s.disk), left: 1 << 30, lands: s.rnd.IntN(2) == 0} // it does not stop before it is asked anything new
+	v, start, err := lockdb.Begin(lockdb.Config{Store: s.store, Log: quiet, Lag: s.lag, Boot: fmt.Sprint(s.boots)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -131,12 +168,24 @@ func (s *sim) end() {
 	s.events = nil
 }
 
-// crash stops the machine and starts it again. What was in flight may be on record or not, and its owner claims nothing there.
+// crash stops the machine and starts it again, or the host with all that ran on it. What was in flight may be on record or not, and its owner
+// claims nothing there. With the host goes what was not synced, from some commit on.
 func (s *sim) crash(inFlight ...lock.LockRequest) {
-	s.say("crash")
+	host := s.rnd.IntN(3) == 0
+	s.say("crash, of the host: %v", host)
 	s.store.left = 0
 	s.end()
-	s.crashed()
+	if s.crashed(); host {
+		s.boots++
+		s.disk = s.store.synced
+		for range s.rnd.IntN(len(s.store.later) + 1) {
+			s.disk.Commit(s.store.later[0])
+			s.store.later = s.store.later[1:]
+		}
+		n := s.smb.number
+		s.smb = newSimSMB()
+		s.smb.number = n
+	}
 	for _, q := range s.waiting {
 		inFlight = append(inFlight, q)
 	}
@@ -151,13 +200,16 @@ func (s *sim) crash(inFlight ...lock.LockRequest) {
 	}
 	s.boot()
 	for c, exclusive := range s.told {
-		res, err := s.doors[lock.NLM].Lock(ctx, lock.LockRequest{Key: c.file, Owner: c.owner, Offset: c.at, Length: 1, Exclusive: exclusive, Reclaim: true})
+		res, err := s.doors[lock.NLM].Lock(ctx, lock.LockRequest{Key: c.file, Owner: c.owner, Offset: c.at, Length: 1, Exclusive: exclusive, Reclaim: true, Watch: simAddress})
 		if err != nil || res.Outcome != lock.Granted {
 			s.t.Errorf("%v lost byte %d: %v %v", c.owner, c.at, res.Outcome, err)
 		}
 	}
 	s.m.EndGrace()
-	s.settle()
+	if s.settle(); host {
+		time.Sleep(2 * time.Minute) // what is left of durable opens waits for nobody
+		s.settle()
+	}
 	s.store.left = 1 + s.rnd.IntN(40)
 	s.check()
 }
@@ -192,11 +244,15 @@ func (s *sim) request() lock.LockRequest {
 	who := s.rnd.IntN(4)
 	if q.Owner = (lock.Owner{Client: lock.Client{Door: lock.Local}, Handle: uint64(who + 1)}); who < 2 {
 		q.Owner = lock.Owner{Client: lock.Client{Door: lock.NLM, Name: fmt.Sprint("host", who)}, OH: "oh"}
+		q.Watch = simAddress
 	}
 	return q
 }
 
 func (s *sim) run() {
+	if s.rnd.IntN(3) > 0 {
+		s.lag = 40 * time.Millisecond
+	}
 	s.boot()
 	s.store.left = 1 + s.rnd.IntN(40)
 	var post []lock.LockRequest // on its way: arrives late, in any order, and sometimes twice

@@ -253,7 +253,7 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 	case r.Reclaim && !nlm:
 		res = f.t.PresentRange(s.n, &r, m.late())
 	case nlm && r.Reclaim:
-		res.Outcome = m.reclaim(f, &r)
+		res = m.reclaim(s.n, f, &r)
 	case nlm && m.GraceLeft() > 0 && !f.t.Holds(&r):
 		res.Outcome = lock.Grace
 	default:
@@ -431,6 +431,11 @@ func (s *Seat) Forget(ctx context.Context, c lock.Client) error {
 // forget ends everything that c holds on any file, and returns how much it was.
 func (m *Manager) forget(c lock.Client) (n int) {
 	m.everyFile(func(t *lock.Table) { n += t.Forget(c) })
+	if c.Door == lock.NLM {
+		m.mu.Lock()
+		delete(m.returning, c.Name) // it holds nothing any more, and will not reclaim
+		m.mu.Unlock()
+	}
 	m.graceOver()
 	return n
 }

@@ -42,7 +42,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	vault, start, err := lockdb.Begin(lockdb.Config{Dir: cfg.State, Store: store, Log: log, Metrics: env.Metrics})
+	vault, start, err := lockdb.Begin(lockdb.Config{Dir: cfg.State, Store: store, Log: log, Metrics: env.Metrics, Lag: cfg.Lock.Lag(), Boot: lockdb.HostBoot()})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func Run(ctx context.Context, env daemon.Env) (err error) {
 	})
 	defer nfsSeat.Detach()
 	locks.Manager = nfsSeat
-	log.Info("lock database open", "epoch", start.Epoch, "clean", start.Clean, "ranges", len(start.Ranges), "opens", len(start.Opens),
+	log.Info("lock database open", "epoch", start.Epoch, "clean", start.Clean, "torn", start.Torn, "ranges", len(start.Ranges), "opens", len(start.Opens),
 		"hosts", len(start.Hosts), "grace", counter.GraceLeft())
 
 	g, ctx := errgroup.WithContext(ctx)

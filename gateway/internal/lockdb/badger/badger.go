@@ -4,11 +4,13 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	db "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -17,7 +19,12 @@ import (
 )
 
 // Store is a lockdb.Store in a directory.
-type Store struct{ db *db.DB }
+type Store struct {
+	db      *db.DB
+	dir     string
+	turns   atomic.Int64          // new logs
+	turnErr atomic.Pointer[error] // why the log before a new one was not synced
+}
 
 var _ lockdb.Store = (*Store)(nil)
 
@@ -35,9 +42,10 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	// A lock database is small and is written more than read. Values stay in the tree (they are far below the threshold of 1 MB), so the
-	// value log stays empty and needs no collection. One writer: no conflicts to be detected.
+	// value log stays empty and needs no collection. One writer: no conflicts to be detected. When it syncs, sync.go says.
+	s = &Store{dir: dir}
 	o := db.DefaultOptions(dir).
-		WithSyncWrites(true).
+		WithSyncWrites(false).
 		WithMemTableSize(8 << 20).
 		WithNumMemtables(2).
 		WithValueLogFileSize(16 << 20).
@@ -48,7 +56,7 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
-		WithLogger(logger{log})
+		WithLogger(logger{log, s})
 	if err := checkTables(dir, o); err != nil {
 		return nil, err
 	}
@@ -59,12 +67,16 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 		}
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	return &Store{d}, nil
+	s.db = d
+	return s, nil
 }
 
-// Commit is one transaction, synced before it returns.
+// Commit is one transaction, in the log before it returns.
 func (s *Store) Commit(batch []lockdb.KV) (err error) {
 	defer caught(&err)
+	if err := s.turnErr.Load(); err != nil {
+		return *err
+	}
 	t := s.db.NewTransaction(true)
 	defer t.Discard()
 	for _, kv := range batch {
@@ -109,11 +121,23 @@ func caught(err *error) {
 }
 
 // logger passes on what the engine has to complain of; the rest is for debugging.
-type logger struct{ log *slog.Logger }
+type logger struct {
+	log *slog.Logger
+	s   *Store
+}
 
-func line(format string, args []any) string { return strings.TrimSpace(fmt.Sprintf(format, args...)) }
+func (l logger) say(level slog.Level, format string, args []any) {
+	if l.log.Enabled(context.Background(), level) {
+		l.log.Log(context.Background(), level, "badger", "says", strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}
 
-func (l logger) Errorf(f string, a ...any)   { l.log.Error("badger", "says", line(f, a)) }
-func (l logger) Warningf(f string, a ...any) { l.log.Warn("badger", "says", line(f, a)) }
-func (l logger) Infof(f string, a ...any)    { l.log.Debug("badger", "says", line(f, a)) }
-func (l logger) Debugf(f string, a ...any)   { l.log.Debug("badger", "says", line(f, a)) }
+func (l logger) Errorf(f string, a ...any)   { l.say(slog.LevelError, f, a) }
+func (l logger) Warningf(f string, a ...any) { l.say(slog.LevelWarn, f, a) }
+func (l logger) Infof(f string, a ...any)    { l.say(slog.LevelDebug, f, a) }
+func (l logger) Debugf(f string, a ...any) {
+	if strings.HasPrefix(f, turning) {
+		l.s.turn()
+	}
+	l.say(slog.LevelDebug, f, a)
+}
