@@ -21,8 +21,9 @@ type chain struct {
 	sealed   *session // whose cipher opened the frame
 	orphan   bool     // the first request claims to be related to something before it
 
-	turn  uint64 // on the connection's field
-	fatal error  // ends the connection
+	turn   uint64 // on the connection's field
+	fatal  error  // ends the connection
+	adrift bool   // its connection is lost, its session goes on
 
 	// What related requests take over from the one before.
 	session uint64
@@ -57,6 +58,7 @@ type request struct {
 	counted bool     // among its open's, by its ChannelSequence
 	asyncID uint64   // not 0: an interim response went out
 	owing   *open    // whose CLOSE is answered after this
+	repeats bool     // the client can send it again over another channel; with conn.mu held
 }
 
 // response is a message that is ready but for its place in the compound.
@@ -132,7 +134,8 @@ func (r *request) moving(n int) {
 // run answers the requests in turn. The responses of a compound leave as one frame, [MS-SMB2] 3.3.4.1.3.
 func (ch *chain) run() {
 	c := ch.c
-	defer c.running.Done()
+	all := &c.running
+	defer func() { all.Done() }()
 	for i, r := range ch.requests {
 		r.last = i == len(ch.requests)-1
 		resp, err := c.dispatch(&r.life, r)
@@ -156,6 +159,11 @@ func (ch *chain) run() {
 		}
 	}
 	c.flight.leave(ch.load, ch.pended)
+	if ch.adrift {
+		all = &c.adrift
+		r := ch.requests[len(ch.requests)-1]
+		r.session.landed(r)
+	}
 }
 
 // flush sends the responses that are ready.

@@ -128,3 +128,55 @@ func TestMayBind(t *testing.T) {
 		t.Error("a binding that failed leaves a channel, or ends the session")
 	}
 }
+
+// A CREATE that can be sent again outlives its connection while the session has another one, where the repetition finds it under way; any
+// other is cancelled, and so is every one with the session's last channel. [MS-SMB2] 3.3.7.1.
+func TestCreateOutlivesChannel(t *testing.T) {
+	s := serve(t, nil)
+	p := s.dial(t, smb2.Dialect311).logon()
+	q := p.bound(t)
+	asked := make(chan lock.OpenRequest, 4)
+	s.onOpen = func(r lock.OpenRequest) (lock.OpenResult, bool) {
+		if r.Path == "again" {
+			s.counter.opens[r.Open] = r
+		}
+		asked <- r
+		return lock.OpenResult{Outcome: lock.Blocked}, true
+	}
+	again := opening("again", smb2.FileOpenIf)
+	again.Contexts.DurableRequestV2 = &smb2.DurableRequestV2{CreateGUID: [16]byte{1}}
+	for _, c := range []*smb2.CreateRequest{again, opening("once", smb2.FileOpenIf)} {
+		if h, _ := p.ask(smb2.Create, c); h.Status != ntstatus.Pending {
+			t.Fatalf("create: %v", &h)
+		}
+	}
+	first := <-asked
+	once := <-asked
+	p.nc.Close()
+	for n := 0; n == 0; runtime.Gosched() { // what cannot be sent again is cancelled
+		s.counter.mu.Lock()
+		n = len(s.cancels)
+		s.counter.mu.Unlock()
+	}
+	s.counter.mu.Lock()
+	if s.cancels[0] != once.Ticket || len(s.cancels) != 1 {
+		t.Errorf("cancelled: %v, want %d", s.cancels, once.Ticket)
+	}
+	s.counter.mu.Unlock()
+
+	replay := func() smb2.Header {
+		q.send(q.message(smb2.Create, again, smb2.FlagReplayOperation))
+		h, _ := q.receive()
+		return h
+	}
+	if h := replay(); h.Status != ntstatus.FileNotAvailable {
+		t.Errorf("while it is under way: %v", &h)
+	}
+	s.locks.Deliver(lock.Answer{Ticket: first.Ticket, Outcome: lock.Granted})
+	h := replay()
+	for ; h.Status == ntstatus.FileNotAvailable; h = replay() {
+	}
+	if h.Status != 0 {
+		t.Errorf("when it is done: %v", &h)
+	}
+}

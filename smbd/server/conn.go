@@ -34,22 +34,23 @@ const (
 
 // conn is a Connection, [MS-SMB2] 3.3.1.7.
 type conn struct {
-	s       *Server
-	nc      net.Conn
-	address string
-	from    netip.Addr
-	known   atomic.Bool // a session stood once
-	number  uint64      // rises from one to the next
-	log     *slog.Logger
-	credits *credits
-	flight  *flight
-	field   field
-	in      *bufio.Reader   // whoever has the field reads
-	raw     syscall.RawConn // nc's; nil: it has none
-	unread  int             // bytes that count found there
-	count   func(fd uintptr)
-	over    chan error // why nobody reads any more
-	notices notices
+	s          *Server
+	nc         net.Conn
+	address    string
+	from       netip.Addr
+	known      atomic.Bool // a session stood once
+	number     uint64      // rises from one to the next
+	log        *slog.Logger
+	credits    *credits
+	flight     *flight
+	field      field
+	in         *bufio.Reader   // whoever has the field reads
+	raw        syscall.RawConn // nc's; nil: it has none
+	unread     int             // bytes that count found there
+	count      func(fd uintptr)
+	over       chan error // why nobody reads any more
+	notices    notices
+	deliveries deliveries
 
 	send    sync.Mutex // held while a frame is written
 	limited time.Time  // when the time for that was set
@@ -67,6 +68,7 @@ type conn struct {
 	maxTransfer  uint32
 
 	running sync.WaitGroup // chains that are worked on
+	adrift  sync.WaitGroup // those that go on without the connection
 	once    sync.Once      // the log line of a broken protocol
 	async   atomic.Uint64
 
@@ -102,12 +104,17 @@ func (c *conn) serve(ctx context.Context) {
 		c.log.Info("connection ended", "err", err)
 	}
 	stop()
+	lost := c.deliveries.end(c)
 	c.nc.Close()
 	c.field.end()
 	c.stop()
 	c.running.Wait()
 	c.notices.end()
 	c.end(context.WithoutCancel(ctx))
+	for _, d := range lost {
+		c.s.broken(d.b, d.tried...)
+	}
+	c.adrift.Wait()
 }
 
 // broke cuts off a client that broke the protocol, with one line for the administrator.
@@ -116,13 +123,15 @@ func (c *conn) broke(err error) {
 	c.nc.Close()
 }
 
-// stop ends every request.
+// stop ends every request that cannot go on without the connection.
 func (c *conn) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
 	for _, r := range c.requests {
-		r.life.stop(context.Canceled)
+		if !c.castOff(r) {
+			r.life.stop(context.Canceled)
+		}
 	}
 }
 

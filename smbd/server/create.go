@@ -74,6 +74,7 @@ func create(ctx context.Context, r *request) (body reply, err error) {
 		if o, known := opens.begin(id, r.Flags&smb2.FlagReplayOperation != 0); known {
 			return c.again(ctx, o)
 		}
+		r.repeatable()
 		defer func() {
 			if err != nil {
 				c.o = nil

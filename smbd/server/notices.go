@@ -12,30 +12,31 @@ type notices struct {
 	all     sync.WaitGroup
 }
 
-// notify queues a notification. A client that lets too many pile up is cut off.
-func (c *conn) notify(f func()) {
+// notify queues a notification, unless the connection is ending. A client that lets too many pile up is cut off.
+func (c *conn) notify(f func()) bool {
 	n := &c.notices
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
 	case n.ended:
-		return
+		return false
 	case len(n.list) >= maxBreaks:
 		c.log.Warn("connection ended: notifications pile up")
 		c.nc.Close()
-		return
+		return false
 	}
 	n.list = append(n.list, f)
 	if !n.sending {
 		n.sending = true
 		n.all.Go(n.send)
 	}
+	return true
 }
 
 func (n *notices) send() {
 	for {
 		n.mu.Lock()
-		if len(n.list) == 0 || n.ended {
+		if len(n.list) == 0 {
 			n.sending, n.list = false, nil
 			n.mu.Unlock()
 			return
@@ -47,7 +48,7 @@ func (n *notices) send() {
 	}
 }
 
-// end drops what is left and waits for who sends.
+// end takes no more, and waits until what is left has gone another way.
 func (n *notices) end() {
 	n.mu.Lock()
 	n.ended = true

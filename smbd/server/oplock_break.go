@@ -16,40 +16,53 @@ import (
 // announceTime is how long a break waits for the CREATE response that names what is broken.
 const announceTime = 5 * time.Second
 
-// broken sends the client of an open or lease the break that the counter decided.
-func (s *Server) broken(b lock.Break) {
-	var o *open
+// broken sends the client of an open or lease the break that the counter decided, by a connection that was not tried before.
+func (s *Server) broken(b lock.Break, tried ...*conn) {
+	o, routes := s.routes(b, tried)
+	if o == nil {
+		s.log.Debug("break of an open that is gone", "file", b.Key)
+		return
+	}
+	for _, c := range routes {
+		tried := append(tried[:len(tried):len(tried)], c)
+		if c.notify(func() { o.announce(c, b, tried) }) {
+			return
+		}
+	}
+	s.log.Debug("break of an open whose client is away", "file", b.Key)
+}
+
+// routes finds the open that a break names, and the connections that it can go by: the open's own first, as [MS-SMB2] 3.3.4.6 has it.
+func (s *Server) routes(b lock.Break, tried []*conn) (o *open, routes []*conn) {
 	if b.Kind == lock.Oplock {
 		o = s.opens.find(b.Open)
 	} else if o = s.opens.lease(b.Client, b.LeaseKey); o == nil {
 		o = s.opens.find(b.Open)
 	}
 	if o == nil {
-		s.log.Debug("break of an open that is gone", "file", b.Key)
-		return
+		return nil, nil
 	}
-	routes := o.session.routes(o.conn)
+	routes = o.session.routes(o.conn)
 	if b.Kind != lock.Oplock {
 		routes = s.leaseRoutes(b.Client, routes)
 	}
-	if len(routes) == 0 {
-		s.log.Debug("break of an open whose client is away", "file", b.Key)
+	return o, slices.DeleteFunc(routes, func(c *conn) bool { return slices.Contains(tried, c) })
+}
+
+// announce sends a break once the client knows the open.
+func (o *open) announce(c *conn, b lock.Break, tried []*conn) {
+	t := time.NewTimer(announceTime)
+	defer t.Stop()
+	select {
+	case <-o.announced:
+	case <-o.ended:
+	case <-t.C:
+	}
+	if o.sendBreak(c, b) != nil {
+		c.s.broken(b, tried...)
 		return
 	}
-	routes[0].notify(func() {
-		t := time.NewTimer(announceTime)
-		defer t.Stop()
-		select {
-		case <-o.announced:
-		case <-o.ended:
-		case <-t.C:
-		}
-		for _, c := range routes {
-			if o.sendBreak(c, b) == nil {
-				return
-			}
-		}
-	})
+	c.follow(b, tried)
 }
 
 // leaseRoutes are the connections that lead to a lease's client, whichever of them its opens were made on: the oldest first, as the client

@@ -54,6 +54,7 @@ type session struct {
 	channels []*channel
 	trees    map[uint32]*tree
 	opens    map[uint64]*open // by FileId.Volatile
+	adrift   map[*request]struct{}
 }
 
 // identity is as whom a session acts.
@@ -145,6 +146,9 @@ func (s *session) end(ctx context.Context) {
 		opens = append(opens, o)
 	}
 	clear(s.trees)
+	for r := range s.adrift {
+		r.stop(context.Canceled)
+	}
 	s.mu.Unlock()
 	for _, h := range channels {
 		h.c.drop(h)
