@@ -23,6 +23,9 @@ func ioctl(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.InvalidParameter
 	}
 	a := &smb2.IOCTLResponse{CtlCode: q.CtlCode, FileID: q.FileID}
+	if openless(q.CtlCode) && q.FileID != (smb2.FileID{Persistent: ^uint64(0), Volatile: ^uint64(0)}) {
+		return nil, ntstatus.InvalidParameter
+	}
 	switch q.CtlCode {
 	case fscc.FsctlValidateNegotiateInfo:
 		return validateNegotiate(r, &q, a)
@@ -63,6 +66,15 @@ func ioctl(ctx context.Context, r *request) (reply, error) {
 		return nil, errorBody{st, a}
 	}
 	return nil, err
+}
+
+// openless are the codes that are about no open, and must not name one. [MS-SMB2] 3.3.5.15.
+func openless(code smb2.CtlCode) bool {
+	switch code {
+	case fscc.FsctlDFSGetReferrals, fscc.FsctlDFSGetReferralsEx, fscc.FsctlQueryNetworkInterfaceInfo, fscc.FsctlValidateNegotiateInfo, fscc.FsctlPipeWait:
+		return true
+	}
+	return false
 }
 
 // control does what a code asks for with an open file. What it returns is told to the client even beside an error.
