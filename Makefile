@@ -7,7 +7,7 @@ TOOL    := go tool -modfile=packaging/tools/go.mod
 
 # What the tests and `make run` need besides Go, as COMMAND=PACKAGE of Debian and Ubuntu.
 NEED_RUN  := fusermount3=fuse3
-NEED_TEST := $(NEED_RUN) git=git python3=python3 impacket-netview=python3-impacket smbclient=smbclient nfs-cp=libnfs-utils showmount=nfs-common rpcbind=rpcbind ip=iproute2 gcc=gcc krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user smbtorture=samba-testsuite /usr/lib/python3/dist-packages/gssapi=python3-gssapi
+NEED_TEST := $(NEED_RUN) git=git python3=python3 impacket-netview=python3-impacket smbclient=smbclient nfs-cp=libnfs-utils showmount=nfs-common rpcbind=rpcbind ip=iproute2 gcc=gcc krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user smbtorture=samba-testsuite /usr/sbin/iptables=iptables /usr/lib/python3/dist-packages/gssapi=python3-gssapi
 
 .PHONY: build run test check deb rpm vm-test fuzz generate clean need-run need-test
 build:

@@ -18,7 +18,7 @@ import (
 )
 
 // torture are the shares that smbtorture's tests ask for, each with what is special about it.
-var torture = map[string]string{"share": "", "kernel": "", "nofruit": "", "create_no_streams": "no_streams = true", "fruit": "apple = true",
+var torture = map[string]string{"share": "", "kernel": "", "nofruit": "", "noperm": "", "create_no_streams": "no_streams = true", "fruit": "apple = true",
 	"shadow": `snapshots = ".snapshots/@GMT-%Y.%m.%d-%H.%M.%S"`, "hideunread": "hide_unreadable = true"}
 
 // prepare puts in place what tests ask for that they do not make themselves.
@@ -56,14 +56,26 @@ func TestSMBTorture(t *testing.T) {
 		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\ninsecure = true\n%s\n", dir, name, more)
 	}
 	prepare(t, base)
+	if err := os.Chmod(filepath.Join(base, "noperm"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(filepath.Join(base, "noperm"), 0, 0); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(base, "torture.toml")
 	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	g := upWith(t, filepath.Join(base, "share"), filepath.Join(base, "state"), "up", "--config", file, "--user", smbUser)
+	second := exec.Command(filepath.Join(bin, "dittofs"), "user", "add", "--config", file, "daemon")
+	second.Env = append(os.Environ(), "DITTOFS_PASSWORD="+smbPassword)
+	if out, err := second.CombinedOutput(); err != nil {
+		t.Fatalf("a second user: %v\n%s", err, out)
+	}
 
 	which := os.Getenv("DITTOFS_SMBTORTURE")
 	slow := names(t, "smbtorture/slow.txt")
+	here := strings.NewReplacer("@EXPORTED_DIRECTORY@", base, "@PASSWORD@", smbPassword)
 	var list bytes.Buffer
 	for _, f := range []string{"core.txt", "special.txt", "aapl.txt"} {
 		b, err := os.ReadFile("smbtorture/" + f)
@@ -76,7 +88,7 @@ func TestSMBTorture(t *testing.T) {
 			case name == "" || name[0] == '#', which == "" && slow[name] != "", which != "" && which != "all" && !strings.HasPrefix(name, which):
 				continue
 			}
-			list.WriteString(strings.ReplaceAll(line, "@EXPORTED_DIRECTORY@", base))
+			list.WriteString(here.Replace(line))
 		}
 	}
 	work := t.TempDir()
@@ -142,7 +154,7 @@ func (g *gateway) smbtorture(t *testing.T, base, work string) (results, reasons 
 	t.Helper()
 	_, port, _ := net.SplitHostPort(g.Ready["smb"])
 	cmd := exec.Command("smbtorture/run", "127.0.0.1", port, "share", smbUser, "-", work+"/list", work+"/out.tsv")
-	cmd.Env = append(os.Environ(), "SMB_PASS="+smbPassword, "QUIET=1", "PRE_CMD=rm -rf "+base+"/share/*")
+	cmd.Env = append(os.Environ(), "SMB_PASS="+smbPassword, "QUIET=1", "EXTRA=--option=torture:use_iptables=yes", "PRE_CMD=rm -rf "+base+"/share/*")
 	out, err := cmd.CombinedOutput()
 	if _, ran := err.(*exec.ExitError); err != nil && !ran {
 		t.Fatalf("smbtorture/run: %v\n%s", err, out)
