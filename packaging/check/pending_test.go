@@ -47,3 +47,52 @@ func TestDeletePendingHasNoName(t *testing.T) {
 	}
 	n.must("going")
 }
+
+// An SMB open that only looks at attributes costs the gateway no question, until another may delete the file: then it keeps the name of a
+// delete-pending file, and another that only looks is refused.
+func TestSMBLooks(t *testing.T) {
+	dir := tree(t)
+	g := up(t, dir)
+	file := filepath.Join(dir, "seen")
+	write(t, file, "x")
+	s := g.smb(t)
+	const look, delete_, all, disposition, pending = 0x80, 0x10000, 7, 13, "c0000056"
+	opens := func() (n float64) {
+		return value(g.scrape(), "dittofs_lock_grants_total", "protocol", "smb", "kind", "open", "daemon", "gateway")
+	}
+	looked := func(name string) answer {
+		return s.do("open", args{"name": name, "access": look, "share": all, "disposition": 1})
+	}
+	before := opens()
+	for range 20 {
+		if a := s.do("close", args{"fid": looked("seen").FID}); a.Status != statusOK {
+			t.Fatalf("CLOSE: %+v", a)
+		}
+	}
+	looks := looked("seen")
+	if n := opens() - before; n != 0 {
+		t.Errorf("%v questions for 21 opens that only look", n)
+	}
+	goes := s.do("open", args{"name": "seen", "access": delete_, "share": all, "disposition": 1})
+	if n := opens() - before; n != 2 {
+		t.Errorf("the gateway knows %v opens, want the one that looks and the one that may delete", n)
+	}
+	for _, st := range []string{
+		s.do("set", args{"fid": goes.FID, "infoclass": disposition, "input": "01"}).Status,
+		s.do("close", args{"fid": goes.FID}).Status,
+	} {
+		if st != statusOK {
+			t.Fatalf("delete: %s", st)
+		}
+	}
+	if a := looked("seen"); a.Status != pending {
+		t.Errorf("CREATE of a delete-pending file: %s, want STATUS_DELETE_PENDING", a.Status)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the name went before the last close: %v", err)
+	}
+	s.do("close", args{"fid": looks.FID})
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("the name is still there: %v", err)
+	}
+}

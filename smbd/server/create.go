@@ -220,6 +220,9 @@ func (c *creation) ask(ctx context.Context) error {
 	}
 	if o.stream != nil {
 		req.Path += ":" + c.stream.name
+		if err := c.s.s.opens.lookers.ask(ctx, locks, o); err != nil {
+			return err
+		}
 		if err := c.holdFile(ctx, o); err != nil {
 			return err
 		}
@@ -231,6 +234,12 @@ func (c *creation) ask(ctx context.Context) error {
 		return err
 	}
 	c.s.s.opens.add(o) // before the question: a break may come as soon as it is answered
+	if looks(o, &req) && c.s.s.opens.lookers.come(o, &req) {
+		return c.stillThere()
+	}
+	if err := c.s.s.opens.lookers.ask(ctx, locks, o); err != nil {
+		return err
+	}
 	res, err := locks.Open(ctx, req, c.r.pend)
 	if err != nil {
 		return err
@@ -245,7 +254,11 @@ func (c *creation) ask(ctx context.Context) error {
 	if !res.Durable {
 		o.durable.timeout = 0
 	}
-	// Whoever deleted the file held it until now.
+	return c.stillThere()
+}
+
+// stillThere: whoever deleted the file held it until now.
+func (c *creation) stillThere() error {
 	if a, err := export.Stat(int(c.file.Fd())); err != nil || a.Nlink == 0 {
 		return errAgain
 	}

@@ -72,6 +72,9 @@ func lockAll(ctx context.Context, r *request, o *open, locks []smb2.LockElement)
 			return ntstatus.InvalidParameter
 		}
 	}
+	if err := o.known(ctx); err != nil {
+		return err
+	}
 	for i, l := range locks {
 		q := o.lockRequest(l)
 		q.Try = q.Try || !r.last // what follows in a compound may be what ends the wait

@@ -63,7 +63,9 @@ type open struct {
 	granted  lock.Rights // by CREATE, with the two below
 	epoch    uint16
 	breaking bool
-	asked    bool // the counter knows the open
+	asked    bool        // the counter knows the open
+	unasked  atomic.Bool // it only looks, and the counter does not; see lookers, as the next
+	counted  bool
 
 	announced chan struct{} // closed when the client knows its id
 
@@ -192,6 +194,8 @@ func (r *request) open(id smb2.FileID) (*open, error) {
 
 // opens finds opens by their number at the counter.
 type opens struct {
+	lookers lookers
+
 	mu      sync.Mutex // guards the fields below
 	by      map[uint64]*open
 	parked  map[uint64]*open   // durable ones whose clients are away; by does not have them

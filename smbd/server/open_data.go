@@ -97,7 +97,10 @@ func (o *open) leave(ctx context.Context) {
 			}
 		}
 	}
+	lookers := &o.session.s.opens.lookers
+	defer lookers.gone(o)
 	switch {
+	case lookers.leave(o):
 	case o.stream == nil && o.asked:
 		give(o.number, o.remove)
 	case o.stream != nil:

@@ -102,6 +102,9 @@ func pipeError(err error) error {
 
 // admit asks the counter before data or size of the open's file is touched.
 func (o *open) admit(ctx context.Context, r *request, op lock.Op, offset, length uint64) (done func(changed bool), err error) {
+	if err := o.known(ctx); err != nil {
+		return nil, err
+	}
 	s := o.session.s
 	res, done, err := s.locks.Access(ctx, lock.AccessRequest{Key: o.key, Owner: o.owner, Open: o.number, Op: op, Offset: offset, Length: length}, s.hold, r.pendFunc())
 	if err == nil && res.Outcome != lock.Granted {

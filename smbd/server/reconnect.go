@@ -45,6 +45,7 @@ func (t *opens) take(number uint64) *open {
 	o := t.parked[number]
 	if delete(t.parked, number); o != nil {
 		t.forget(o)
+		t.lookers.gone(o)
 	}
 	return o
 }
@@ -61,6 +62,7 @@ func (t *opens) dropped(o *open) {
 	mine := t.parked[o.number] == o
 	if mine {
 		t.forget(o)
+		t.lookers.gone(o)
 		delete(t.parked, o.number)
 	}
 	t.mu.Unlock()
@@ -104,7 +106,10 @@ func reconnect(ctx context.Context, r *request, q *smb2.CreateRequest) (reply, e
 		s.s.opens.remove(o)
 		return nil, reconnectRefused(res.Outcome)
 	}
-	if err = o.revive(&res); err == nil {
+	if err = o.revive(&res); err != nil {
+		s.s.opens.lookers.gone(o)
+	} else {
+		s.s.opens.lookers.ask(context.WithoutCancel(ctx), s.s.locks, o)
 		if err = s.add(o); err != nil {
 			s.s.opens.repark(o)
 		}
@@ -179,6 +184,7 @@ func (o *open) revive(res *lock.ReconnectResult) error {
 	if o.createGUID = q.CreateGuid; o.durable.v2 {
 		opens.made(createID{o.owner.Client.GUID, o.createGUID}, o)
 	}
+	opens.lookers.count(o)
 	if old := opens.take(q.Open); old != nil {
 		o.vol, o.file, o.access, o.options = old.vol, old.file, old.access, old.options
 		o.parent, o.name, o.path, o.dirKey, o.deleting = old.parent, old.name, old.path, old.dirKey, old.deleting
