@@ -9,6 +9,6 @@
 // node_*.go and file_*.go are the operations; admit.go asks the counter, change.go tells and hears what changed; act.go is how files
 // come to belong to their makers.
 //
-// Lock order: nodes.mu before node.mu; opens.mu, owners.mu and pins.mu are leaves. None is held while the counter is asked, and only node.mu
-// (around the registration of a backing file) while the kernel is.
+// Lock order: nodes.mu before node.mu; node.mu before backings.mu; opens.mu, owners.mu, dirs.mu and pins.mu are leaves. None is held while the counter is asked, and only node.mu
+// (around the registration of a backing file) and dirs.mu while the kernel is.
 package tree

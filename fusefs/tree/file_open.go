@@ -16,10 +16,11 @@ type file struct {
 	node   *node
 	owner  lock.Owner
 	writes bool
-	passes bool
 	uid    uint32 // who opened it
 
-	fd int // beneath the mount; valid until RELEASE
+	fd      int      // beneath the mount; valid until RELEASE
+	backing *backing // what the kernel passes through to; nil: nothing
+	shares  bool     // fd is backing's
 
 	mu     sync.Mutex // guards the fields below
 	closed bool
@@ -59,7 +60,9 @@ func (f *file) close() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
-	unix.Close(f.fd)
+	if !f.shares {
+		unix.Close(f.fd)
+	}
 }
 
 // ours are the flags of an open that hold beneath the mount as well. O_APPEND is not among them: fcntl(2) may change it, so each
@@ -69,8 +72,8 @@ func ours(flags uint32) int {
 }
 
 // newFile is the open that a request begins. It takes fd.
-func (t *Tree) newFile(c *fuse.Caller, n *node, fd int, flags uint32, st *unix.Statx_t) *file {
-	f := &file{number: t.seat.Number(), node: n, fd: fd, uid: c.Uid, writes: flags&unix.O_ACCMODE != unix.O_RDONLY, seen: versionOf(st)}
+func (t *Tree) newFile(c *fuse.Caller, n *node, fd int, flags uint32) *file {
+	f := &file{number: t.seat.Number(), node: n, fd: fd, uid: c.Uid, writes: flags&unix.O_ACCMODE != unix.O_RDONLY}
 	f.owner = lock.Owner{Client: local, PID: int32(c.Pid), Handle: f.number}
 	t.opens.add(f)
 	return f
@@ -80,6 +83,7 @@ func (t *Tree) newFile(c *fuse.Caller, n *node, fd int, flags uint32, st *unix.S
 func (t *Tree) drop(f *file) {
 	t.opens.take(f.number)
 	f.close()
+	t.part(f)
 }
 
 // Open asks the counter, cuts the file if it is asked to, and lets the kernel pass data through. FUSE_OPEN.
@@ -91,16 +95,10 @@ func (t *Tree) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) 
 	if n.kind != unix.S_IFREG {
 		return fuse.Status(unix.EOPNOTSUPP)
 	}
-	fd, err := t.open(n, ours(in.Flags))
+	f, err := t.openFile(&in.Caller, n, in.Flags)
 	if err != nil {
 		return status(err)
 	}
-	attr, err := stat(fd)
-	if err != nil {
-		unix.Close(fd)
-		return status(err)
-	}
-	f := t.newFile(&in.Caller, n, fd, in.Flags, &attr)
 	if st := t.admitOpen(cancel, &in.Caller, f, in.Flags); !st.Ok() {
 		t.drop(f)
 		return st
@@ -115,6 +113,29 @@ func (t *Tree) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) 
 	}
 	t.start(f, out)
 	return fuse.OK
+}
+
+// openFile begins an open of n.
+func (t *Tree) openFile(c *fuse.Caller, n *node, flags uint32) (*file, error) {
+	if b := n.join(flags); b != nil {
+		f := t.newFile(c, n, b.fd, flags)
+		f.backing, f.shares = b, true
+		return f, nil
+	}
+	fd, err := t.open(n, ours(flags))
+	if err != nil {
+		return nil, err
+	}
+	f := t.newFile(c, n, fd, flags)
+	if f.writes {
+		st, err := stat(fd)
+		if err != nil {
+			t.drop(f)
+			return nil, err
+		}
+		f.seen = versionOf(&st)
+	}
+	return f, nil
 }
 
 // Create makes a file that must not be there and opens it. If it is there after all, another door was quicker: ESTALE makes the kernel
@@ -177,63 +198,18 @@ func (t *Tree) begin(cancel <-chan struct{}, c *fuse.Caller, fd int, flags uint3
 	}
 	n := t.nodes.learn(e)
 	place(n)
-	f := t.newFile(c, n, fd, flags, &e.st)
+	f := t.newFile(c, n, fd, flags)
+	f.seen = versionOf(&e.st)
 	if st := t.admitOpen(cancel, c, f, flags); !st.Ok() {
 		t.drop(f)
-		t.nodes.forget(n.id, 1)
+		t.Forget(n.id, 1)
 		return st, &e
 	}
 	fill(&out.EntryOut, n, &e.st)
-	t.pins.addFile(fd)
-	t.start(f, &out.OpenOut)
+	if t.start(f, &out.OpenOut); f.backing == nil {
+		t.pins.addFile(fd)
+	}
 	return fuse.OK, &e
-}
-
-// start makes f known and says how its data goes. All opens of one inode go the same way: an inode that passes through may not use the
-// page cache of the mount at the same time.
-func (t *Tree) start(f *file, out *fuse.OpenOut) {
-	n := f.node
-	n.mu.Lock()
-	if n.files == nil {
-		n.files = map[*file]bool{}
-	}
-	n.files[f] = true
-	if n.backing == 0 && n.caching == 0 && !t.plain.Load() {
-		n.backing = t.register(f)
-	}
-	if n.backing != 0 {
-		f.passes = true
-		n.passing++
-		out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
-		out.BackingID = n.backing
-	} else {
-		n.caching++
-	}
-	n.mu.Unlock()
-
-	out.Fh = f.number
-	t.metrics.opens.Inc()
-	if f.passes {
-		t.metrics.passing.Inc()
-	}
-}
-
-// register gives f's file to the kernel to pass through to; 0 if it will not. The kernel writes with the capabilities of the thread
-// that registers, whoever the caller is: so with none that a caller may lack. Even root's write takes a set-user-ID bit away then.
-func (t *Tree) register(f *file) int32 {
-	var id int32
-	var e unix.Errno
-	as(0, 0, killPriv, func() error {
-		id, e = t.server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(f.fd)})
-		return nil
-	})
-	if e == 0 {
-		return id
-	}
-	if e != unix.ENFILE && e != unix.ENOMEM && !t.plain.Swap(true) {
-		t.log.Warn("no passthrough to this file system: data goes through the daemon", "export", t.name, "err", e)
-	}
-	return 0
 }
 
 // Release ends an open: its owners' locks, its passthrough, its place at the counter. FUSE_RELEASE.
@@ -247,21 +223,17 @@ func (t *Tree) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 	n := f.node
 	n.mu.Lock()
 	delete(n.files, f)
-	if f.passes {
-		if n.passing--; n.passing == 0 {
-			t.server.UnregisterBackingFd(n.backing)
-			n.backing = 0
-		}
-	} else {
+	if f.backing == nil {
 		n.caching--
 	}
 	n.mu.Unlock()
 	t.metrics.opens.Dec()
-	if f.passes {
+	if f.backing != nil {
 		t.metrics.passing.Dec()
 	}
 	t.leave(f)
 	f.close()
+	t.part(f)
 }
 
 // leave closes f at the counter, and removes its name if the counter says that f was the last open of a file that is delete pending.

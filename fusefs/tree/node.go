@@ -30,8 +30,7 @@ type node struct {
 	mu      sync.Mutex // guards the fields below
 	dir     lock.Key   // where the node was last seen, for CHANGE_NOTIFY
 	name    string
-	backing int32          // the kernel's number of the registered backing file; 0: none
-	passing int            // opens that pass through
+	backing *backing       // what opens that pass through share
 	caching int            // opens that use the page cache of the mount
 	files   map[*file]bool // all opens
 	list    int64          // a directory's: when the kernel was told last to read its names anew, in Unix nanoseconds
@@ -110,20 +109,22 @@ func (t *nodes) learn(e entry) *node {
 	return n
 }
 
-// forget gives count look-ups back.
-func (t *nodes) forget(id, count uint64) {
+// forget gives count look-ups back, and returns the node if that was all.
+func (t *nodes) forget(id, count uint64) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.byID[id]
 	if n == nil || id == rootID {
-		return
+		return nil
 	}
 	n.lookups -= min(count, n.lookups)
-	if n.lookups == 0 {
-		delete(t.byID, id)
-		delete(t.byKey, n.key)
-		t.shrink()
+	if n.lookups > 0 {
+		return nil
 	}
+	delete(t.byID, id)
+	delete(t.byKey, n.key)
+	t.shrink()
+	return n
 }
 
 // shrinkFrom is how many nodes are worth it.

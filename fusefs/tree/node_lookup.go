@@ -83,4 +83,8 @@ func handleNames(h unix.FileHandle, ino uint64) bool {
 }
 
 // Forget gives look-ups back. FUSE_FORGET.
-func (t *Tree) Forget(id, count uint64) { t.nodes.forget(id, count) }
+func (t *Tree) Forget(id, count uint64) {
+	if n := t.nodes.forget(id, count); n != nil {
+		t.backings.forgotten(n)
+	}
+}

@@ -187,5 +187,7 @@ func (t *Tree) findOrphan(o orphan) (*file, *fuse.Caller, error) {
 		n.place(d.key, name)
 	}
 	c := &fuse.Caller{Pid: o.pid}
-	return t.newFile(c, n, fd, o.flags, &e.st), c, nil
+	f := t.newFile(c, n, fd, o.flags)
+	f.seen = versionOf(&e.st)
+	return f, c, nil
 }

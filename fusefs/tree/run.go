@@ -231,6 +231,7 @@ func (t *Tree) mount(ctx context.Context, g *ground, gone func()) (unmounted fun
 		t.post.wg.Wait()
 		t.ears.wg.Wait()
 		t.pins.drop()
+		t.backings.drop()
 		t.dirs.drop()
 	}
 	server, err := fuse.NewServer(t, g.path, t.options(g.flags))

@@ -51,8 +51,10 @@ type Tree struct {
 	dirs   dirs
 	owners owners
 	pins   pins
-	post   post
-	ears   ears
+
+	backings backings
+	post     post
+	ears     ears
 
 	plain atomic.Bool // the kernel cannot pass through
 }
@@ -145,6 +147,7 @@ func (t *Tree) String() string { return subtype }
 // Init learns what the kernel can do. FUSE_INIT.
 func (t *Tree) Init(s *fuse.Server) {
 	t.server = s
+	t.backings.unregister = func(id int32) { s.UnregisterBackingFd(id) }
 	if s.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
 		t.plain.Store(true)
 		t.log.Info("no passthrough in this kernel: data goes through the daemon", "export", t.name)

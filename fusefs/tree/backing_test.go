@@ -1,0 +1,87 @@
+package tree
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestOpensShareBacking: the opens of an inode have one backing file, its readers one descriptor, and the next open finds both still there.
+func TestOpensShareBacking(t *testing.T) {
+	m := mountTree(t, false)
+	must(t, os.WriteFile(m.under("f"), []byte("data"), 0o644))
+	open := func(flags int) (*os.File, *file) {
+		m.opens.mu.RLock()
+		had := len(m.opens.files)
+		m.opens.mu.RUnlock()
+		f, err := os.OpenFile(m.at("f"), flags, 0)
+		must(t, err)
+		m.opens.mu.RLock()
+		defer m.opens.mu.RUnlock()
+		var newest *file
+		for _, o := range m.opens.files {
+			if newest == nil || o.number > newest.number {
+				newest = o
+			}
+		}
+		if newest == nil || newest.backing == nil {
+			t.Fatalf("%d opens before, now %v", had, newest)
+		}
+		return f, newest
+	}
+	first, a := open(os.O_RDONLY)
+	first.Close()
+	second, b := open(os.O_RDONLY)
+	third, c := open(os.O_RDWR)
+	if b.backing != a.backing || c.backing != a.backing || b.fd != a.fd || c.fd == a.fd || !b.shares || c.shares {
+		t.Errorf("first %+v, second %+v, for writing %+v", a, b, c)
+	}
+	if _, err := third.WriteAt([]byte("DA"), 0); err != nil {
+		t.Error(err)
+	}
+	got := make([]byte, 4)
+	if _, err := second.ReadAt(got, 0); err != nil || string(got) != "DAta" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	second.Close()
+	third.Close()
+}
+
+// TestBackingsEnd: a backing file ends once, when it was idle for long enough, when the kernel forgets its node, or when they are too many.
+func TestBackingsEnd(t *testing.T) {
+	var ended []int32
+	k := backings{unregister: func(id int32) { ended = append(ended, id) }, armed: true}
+	always := func(*backing) bool { return true }
+	idleOne := func(id int32) *node {
+		n := &node{id: uint64(id), backing: &backing{id: id, fd: -1, last: time.Now()}}
+		n.mu.Lock()
+		k.add(n, n.backing)
+		n.mu.Unlock()
+		return n
+	}
+	used, forgotten, fresh := idleOne(1), idleOne(2), idleOne(3)
+	used.backing.users = 1
+	k.forgotten(used)
+	k.forgotten(forgotten)
+	k.expire() // none was idle for long
+	if want := []int32{2}; !slices.Equal(ended, want) || len(k.line) != 1 || k.line[0].node != fresh {
+		t.Fatalf("ended %v, in line %+v", ended, k.line)
+	}
+	k.judge(k.line[0], always)
+	k.line = nil
+	if want := []int32{2, 3}; !slices.Equal(ended, want) || fresh.backing != nil || used.backing == nil {
+		t.Fatalf("ended %v", ended)
+	}
+	for i := range int32(pinsMax + 3) {
+		idleOne(100 + i)
+		k.makeRoom()
+	}
+	if want := []int32{2, 3, 100, 101, 102}; !slices.Equal(ended, want) || len(k.line) != pinsMax {
+		t.Errorf("ended %v, in line %d", ended, len(k.line))
+	}
+	k.drop()
+	if len(ended) != 2+pinsMax+3 || len(k.line) != 0 {
+		t.Errorf("%d ended, in line %d", len(ended), len(k.line))
+	}
+}
