@@ -60,13 +60,14 @@ func (v *visit) openLanes() []byte {
 	return v.token
 }
 
-// closeLanes ends them.
+// closeLanes ends them, and what waits in them.
 func (v *visit) closeLanes() {
 	v.house.mu.Lock()
 	defer v.house.mu.Unlock()
 	v.token = nil
-	for c := range v.lanes {
+	for c, cancel := range v.lanes {
 		c.Close()
+		cancel()
 	}
 }
 
@@ -74,14 +75,14 @@ func (v *visit) closeLanes() {
 const lanesMax = 64
 
 // seatOf finds the visit whose token a lane brings, and counts the lane in.
-func (h *House) seatOf(hatch string, token []byte, c *net.UnixConn) *visit {
+func (h *House) seatOf(hatch string, token []byte, c *net.UnixConn, cancel func()) *visit {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := h.visits[hatch]
 	if v == nil || v.token == nil || subtle.ConstantTimeCompare(v.token, token) != 1 || len(v.lanes) >= lanesMax {
 		return nil
 	}
-	v.lanes[c] = true
+	v.lanes[c] = cancel
 	return v
 }
 
@@ -99,7 +100,9 @@ func (h *House) lane(ctx context.Context, hatch string, c *net.UnixConn) {
 	if err != nil {
 		return
 	}
-	v := h.seatOf(hatch, in[:n], c)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	v := h.seatOf(hatch, in[:n], c, cancel)
 	if v == nil {
 		h.Log.Warn("lane stays closed", "hatch", hatch, "err", "its token is nobody's")
 		return

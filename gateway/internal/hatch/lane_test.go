@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/proto"
 
+	"dittofs/gateway/internal/lockdb"
 	"dittofs/gateway/ipc"
 	"dittofs/gateway/ipc/lockpb"
 	"dittofs/gateway/lock"
@@ -166,4 +167,71 @@ func FuzzLane(f *testing.F) {
 			t.Error(fmt.Sprint(len(out), " bytes"))
 		}
 	})
+}
+
+// A daemon that dies while it waits for itself loses its seat: an open that caches waits for the ease of another open of the same daemon.
+func TestSeatEndsWhatWaitsInALane(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := gatewayAt(t, dir, lockdb.NewMemory(), 0)
+	defer stop()
+	dial(t, dir, "statd", nil) // the house is open
+	conn, err := net.Dial("unix", filepath.Join(dir, "smbd.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	main := ttrpc.NewClient(conn)
+	t.Cleanup(func() { main.Close() })
+	c := lockpb.NewCounterClient(main)
+	h, err := c.Hello(t.Context(), &lockpb.HelloRequest{Version: ipc.Version, Name: "smbd", Borrows: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := c.Events(t.Context(), &lockpb.Empty{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Mustered(t.Context(), &lockpb.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	r := lock.OpenRequest{Open: 1, Key: lock.Key{FSID: 1, Ino: 7, Gen: 9}, Owner: lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: lock.GUID{1}}},
+		Access: lock.Read | lock.Write, Share: lock.ShareAll}
+	if res, err := c.Open(t.Context(), ipc.OpenRequestPB(r)); err != nil || lock.Outcome(res.Outcome) != lock.Granted {
+		t.Fatal(res, err)
+	}
+	next := func(lent bool) { // waits until the open's ease is lent, or called back
+		for {
+			b, err := events.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range b.Events {
+				if m := e.GetMark(); m.GetOpen() == 1 && m.Lent == lent {
+					return
+				}
+			}
+		}
+	}
+	for id := range uint64(2) {
+		a := lock.AccessRequest{ID: id + 1, Key: r.Key, Owner: r.Owner, Open: 1, Op: lock.OpWrite, Length: 10}
+		if res, err := c.Access(t.Context(), ipc.AccessRequestPB(a)); err != nil || lock.Outcome(res.Outcome) != lock.Granted {
+			t.Fatal(res, err)
+		}
+		if _, err := c.Done(t.Context(), &lockpb.DoneRequest{Id: id + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next(true)
+	lane := packets(t, dir, "smbd")
+	r.Open, r.Owner.Client.GUID, r.Kind, r.Rights = 2, lock.GUID{2}, lock.Oplock, lock.R
+	for _, packet := range [][]byte{h.Token, laneRequest(t, ipc.VerbOpen, ipc.OpenRequestPB(r))} {
+		if _, err := lane.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next(false)
+	main.Close()
+	dial(t, dir, "smbd", nil)
+	if n, err := lane.Read(make([]byte, 10)); n != 0 || err == nil {
+		t.Errorf("the lane was answered with %d bytes", n)
+	}
 }
