@@ -155,6 +155,7 @@ type counter struct {
 type line struct {
 	client  *ttrpc.Client
 	lanes   lanes
+	token   []byte               // of its lanes
 	rpc     lockpb.CounterClient // by a lane or by client
 	dead    chan struct{}        // closed when the connection has ended
 	asking  sync.WaitGroup       // requests between sending and the ledger; grows only under counter.mu while the line is counter.line
@@ -286,6 +287,7 @@ func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
 		if err == nil {
 			m.ease.settle()
 			if err = m.present(ctx, l); err == nil {
+				l.lanes.begin(LanePath(m.path), l.token)
 				m.mu.Lock()
 				m.line = l
 				close(m.ready)
@@ -348,7 +350,7 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 	m.mu.Lock()
 	m.epoch = hello.Epoch
 	m.mu.Unlock()
-	l.lanes.path, l.lanes.token = LanePath(m.path), hello.Token
+	l.token = hello.Token
 	l.rpc = post{l.rpc, &l.lanes}
 	m.quiet.begin(l)
 	m.ease.begin(l)

@@ -64,11 +64,10 @@ const lanesMax = 32
 
 // lanes are the lanes of one connection.
 type lanes struct {
-	path  string
-	token []byte
-
 	mu    sync.Mutex // guards the fields below
-	free  []*lane    // the one used last is last
+	path  string     // "" before begin
+	token []byte
+	free  []*lane // the one used last is last
 	all   map[*lane]bool
 	ended bool
 }
@@ -76,6 +75,14 @@ type lanes struct {
 type lane struct {
 	fd  int
 	buf []byte
+}
+
+// begin lets lanes be opened. Before that everything goes by ttrpc: what a door presents ends with its context, what is asked by a lane
+// only with the connection.
+func (ls *lanes) begin(path string, token []byte) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.path, ls.token = path, token
 }
 
 // take returns a free lane, or nil.
