@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -108,7 +109,8 @@ func (f *File) adoptFd(fd int) (*File, error) {
 		unix.Close(fd)
 		return g, nil
 	}
-	return s.adopt(f.tree, fd, &k)
+	fresh := k // only this one costs memory
+	return s.adopt(f.tree, fd, &fresh)
 }
 
 func (f *File) hold() {
@@ -231,12 +233,20 @@ func (f *File) place(name string, resolve uint64) (int, error) {
 		return unix.Openat(f.fd, "..", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: beneath | resolve}
+	var b [NameMax + 1]byte // costs no memory, as a copy of unix.Openat2's would
+	if len(name) >= len(b) {
+		return -1, unix.ENAMETOOLONG
+	}
+	copy(b[:], name)
 	for {
-		fd, err := unix.Openat2(f.fd, name, &how)
-		if err == unix.EINTR || err == unix.EAGAIN && resolve == 0 { // as in openat2
+		fd, _, e := unix.Syscall6(unix.SYS_OPENAT2, uintptr(f.fd), uintptr(unsafe.Pointer(&b)), uintptr(unsafe.Pointer(&how)), unix.SizeofOpenHow, 0, 0)
+		switch {
+		case e == unix.EINTR, e == unix.EAGAIN && resolve == 0: // as in openat2
 			continue
+		case e != 0:
+			return -1, e
 		}
-		return fd, err
+		return int(fd), nil
 	}
 }
 

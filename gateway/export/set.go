@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
@@ -204,22 +206,31 @@ func (s *Set) Open(fh []byte) (*File, error) {
 	if f, err := s.cache.get(fh); f != nil || err != nil {
 		return f, err
 	}
-	id, k, err := s.unseal(fh)
-	if err != nil {
+	// A root directory is always open: its handle is compared, not made again.
+	e := s.now.Load().byID[binary.BigEndian.Uint32(fh[2:])]
+	if e != nil {
+		if root, err := e.Root(); err == nil {
+			if subtle.ConstantTimeCompare(root.fh, fh) == 1 {
+				return root, nil
+			}
+			defer root.Release()
+			return s.openIn(root, fh)
+		}
+	}
+	if _, _, err := s.unseal(fh); err != nil {
 		return nil, err
 	}
-	e := s.now.Load().byID[id]
 	if e == nil {
 		return nil, ErrStale // an export that was there once
 	}
-	root, err := e.Root()
+	return nil, ErrAway
+}
+
+// openIn opens what a sealed handle names in a tree.
+func (s *Set) openIn(root *File, fh []byte) (*File, error) {
+	_, k, err := s.unseal(fh)
 	if err != nil {
 		return nil, err
-	}
-	defer root.Release()
-	if k == root.handle {
-		root.hold()
-		return root, nil
 	}
 	fd, err := k.open(root.fd, unix.O_PATH)
 	if err != nil {
