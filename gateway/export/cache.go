@@ -28,6 +28,7 @@ type cache struct {
 
 	rosters []*roster
 	berths  int // of all rosters
+	places  int // of fds, those in rosters
 }
 
 func (c *cache) init() {

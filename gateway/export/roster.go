@@ -191,24 +191,25 @@ func (f *File) look(name string) (fd int32, fh []byte, a Attr, err error) {
 
 // berth makes room for one more entry of r, and for its place where there is room for that too.
 func (c *cache) berth(r *roster) (open, room bool) {
+	var gone []*File
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.berths >= maxBerths || r.over {
-		return false, false
+	if room = c.berths < maxBerths && !r.over; room {
+		c.berths++
+		r.berths++
+		if open = c.place(); open {
+			c.fds++
+			c.places++
+			r.fds++
+			gone = c.shrink(gone)
+		}
 	}
-	c.berths++
-	r.berths++
-	if !c.place() {
-		return false, true
-	}
-	c.fds++
-	r.fds++
-	return true, true
+	c.mu.Unlock()
+	closeFiles(gone)
+	return open, room
 }
 
-// place reports whether one more place may be kept. The last eighth is for files that are asked for by their handles: a listing drives
-// none of them out.
-func (c *cache) place() bool { return c.fds < c.max/8*7 }
+// place reports whether one more place may be kept. An eighth is always for files that are asked for by their handles.
+func (c *cache) place() bool { return c.places < c.max/8*7 }
 
 func (c *cache) unberth(r *roster, open bool) {
 	c.mu.Lock()
@@ -217,6 +218,7 @@ func (c *cache) unberth(r *roster, open bool) {
 	r.berths--
 	if open {
 		c.fds--
+		c.places--
 		r.fds--
 	}
 }
@@ -236,6 +238,7 @@ func (c *cache) forget(r *roster, ino uint64) []int {
 		return nil
 	}
 	c.fds--
+	c.places--
 	r.fds--
 	r.gone = append(r.gone, int(b.fd))
 	return c.idle(r)
@@ -281,6 +284,7 @@ func (c *cache) idle(r *roster) (closed []int) {
 	clear(r.at)
 	r.mu.Unlock()
 	c.fds -= r.fds
+	c.places -= r.fds
 	c.berths -= r.berths
 	r.fds, r.berths = 0, 0
 	return closed

@@ -127,7 +127,7 @@ func TestRosterLetsGo(t *testing.T) {
 	s.cache.sweep()
 	s.cache.sweep()
 	s.cache.sweep()
-	if n := openFiles(t); n != before || s.cache.fds != 0 || s.cache.berths != 0 {
+	if n := openFiles(t); n != before || s.cache.fds != 0 || s.cache.places != 0 || s.cache.berths != 0 {
 		t.Errorf("%d descriptors after idle time, want %d; %d places and %d entries counted", n, before, s.cache.fds, s.cache.berths)
 	}
 }
