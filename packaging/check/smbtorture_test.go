@@ -56,6 +56,11 @@ func TestSMBTorture(t *testing.T) {
 		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\ninsecure = true\n%s\n", dir, name, more)
 	}
 	prepare(t, base)
+	// nofruit is fruit's directory, served in another way.
+	if err := unix.Mount(filepath.Join(base, "fruit"), filepath.Join(base, "nofruit"), "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(filepath.Join(base, "nofruit"), unix.MNT_DETACH) })
 	if err := os.Chmod(filepath.Join(base, "noperm"), 0o700); err != nil {
 		t.Fatal(err)
 	}
