@@ -274,11 +274,16 @@ func TestStatusAndSessions(t *testing.T) {
 			t.Errorf("dittofs status does not say %q:\n%s", want, out)
 		}
 	}
-	if out := g.dittofs("session", "list"); !strings.Contains(out, smbUser) || !strings.Contains(out, "127.0.0.1") || !strings.Contains(out, "2.1") {
+	deadline := time.Now().Add(5 * time.Second)
+	for out := ""; !strings.Contains(out, smbUser); out = g.dittofs("session", "list") {
+		if out != "" && time.Now().After(deadline) {
+			t.Fatalf("dittofs session list:\n%s", out)
+		}
+	}
+	if out := g.dittofs("session", "list"); !strings.Contains(out, "127.0.0.1") || !strings.Contains(out, "2.1") {
 		t.Errorf("dittofs session list:\n%s", out)
 	}
 	s.in.Close()
-	deadline := time.Now().Add(5 * time.Second)
 	for strings.Contains(g.dittofs("session", "list"), smbUser) {
 		if time.Now().After(deadline) {
 			t.Fatal("the session is listed after its connection has ended")

@@ -112,5 +112,5 @@ func (t *tree) end(ctx context.Context) {
 	for _, o := range opens {
 		o.close(ctx)
 	}
-	s.report(ctx, false)
+	s.s.reports.add(ctx, s, false)
 }

@@ -49,6 +49,7 @@ type Server struct {
 	visitors *visitors
 	streams  streams
 	watches  watches
+	reports  reports
 	listings listings
 	connN    atomic.Uint64
 

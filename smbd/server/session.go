@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"dittofs/gateway/export"
-	"dittofs/gateway/ipc"
 	"dittofs/gateway/lock"
 	"dittofs/smbd/auth"
 	"dittofs/smbd/ntstatus"
@@ -161,27 +160,7 @@ func (s *session) end(ctx context.Context) {
 		o.part(ctx)
 	}
 	if s.valid.Load() {
-		s.report(ctx, true)
-	}
-}
-
-// report tells the gateway who is here, for people.
-func (s *session) report(ctx context.Context, ended bool) {
-	if s.s.cfg.Report == nil {
-		return
-	}
-	r := ipc.Session{ID: s.id, User: s.who(), Address: s.first.address, Dialect: s.first.dialect.String(), Signed: s.signer != nil,
-		Encrypted: s.encrypt && s.cipher != nil, Since: s.since}
-	s.mu.Lock()
-	if len(s.channels) > 0 {
-		r.Address = s.channels[0].c.address
-	}
-	for _, t := range s.trees {
-		r.Share = append(r.Share, t.share.name)
-	}
-	s.mu.Unlock()
-	if err := s.s.cfg.Report(ctx, r, ended); err != nil {
-		s.log.Debug("session not reported", "err", err)
+		s.s.reports.add(ctx, s, true)
 	}
 }
 

@@ -70,7 +70,7 @@ func sessionSetup(ctx context.Context, r *request) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.s.report(ctx, false)
+	h.s.s.reports.add(ctx, h.s, false)
 	return &smb2.SessionSetupResponse{SessionFlags: h.s.flags(), SecurityBuffer: token}, nil
 }
 

@@ -50,7 +50,7 @@ func treeConnect(ctx context.Context, r *request) (reply, error) {
 		return nil, ntstatus.BadNetworkName
 	}
 	r.TreeID, r.tree = t.id, t
-	s.report(ctx, false)
+	s.s.reports.add(ctx, s, false)
 
 	body := &smb2.TreeConnectResponse{ShareType: smb2.ShareTypeDisk, ShareFlags: smb2.ShareFlagManualCaching, MaximalAccess: t.maximal}
 	if h.ipc {
