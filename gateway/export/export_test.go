@@ -93,7 +93,7 @@ func TestHandleSurvivesAndIsSealed(t *testing.T) {
 		}
 		g.Release()
 	}
-	k, path, err := s.Resolve(context.Background(), fh, nil)
+	k, path, err := s.Resolve(context.Background(), fh, nil, true)
 	if err != nil || k != key || path != "d/g" {
 		t.Errorf("Resolve: %v %q %v", k, path, err)
 	}
@@ -112,7 +112,7 @@ func TestHandleSurvivesAndIsSealed(t *testing.T) {
 	}
 
 	must(t, os.Remove(filepath.Join(dir, "d", "g")))
-	if _, _, err := s.Resolve(context.Background(), fh, nil); err != ErrStale {
+	if _, _, err := s.Resolve(context.Background(), fh, nil, true); err != ErrStale {
 		t.Errorf("removed, in the cache: %v, want ErrStale", err)
 	}
 	if _, err := s.Open(fh); err != ErrStale {

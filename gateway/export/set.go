@@ -256,9 +256,9 @@ func (s *Set) Await(ctx context.Context, fh []byte) error {
 	return err
 }
 
-// Resolve names the file of a sealed handle, and for people its path relative to the export where that is known. Where by is not nil it
+// Resolve names the file of a sealed handle, and where it is to be named for people its path relative to the export if that is known. Where by is not nil it
 // is to lock the file: it must be let in, and own the file or be allowed to read or write it, unless its terms say no_auth_nlm.
-func (s *Set) Resolve(ctx context.Context, fh []byte, by *lock.Caller) (lock.Key, string, error) {
+func (s *Set) Resolve(ctx context.Context, fh []byte, by *lock.Caller, named bool) (lock.Key, string, error) {
 	f, err := s.Open(fh)
 	if err != nil {
 		return lock.Key{}, "", err
@@ -270,6 +270,9 @@ func (s *Set) Resolve(ctx context.Context, fh []byte, by *lock.Caller) (lock.Key
 	}
 	if err != nil {
 		return lock.Key{}, "", err
+	}
+	if !named {
+		return f.Key, "", nil
 	}
 	return f.Key, f.Path(), nil
 }

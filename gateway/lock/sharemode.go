@@ -40,3 +40,23 @@ func (r *OpenRequest) writes() bool { return r.Access&(Write|Append) != 0 }
 
 // localWriter reports whether r writes unheard.
 func (r *OpenRequest) localWriter() bool { return r.Owner.Client.Door == Local && r.writes() }
+
+// Share is the open that NLM's SHARE gave owner on the file, and as it was asked for.
+func (t *Table) Share(owner Owner) (id ID, r OpenRequest, ok bool) {
+	for _, o := range t.opens {
+		if o.r.Owner == owner && owner.Client.Door == NLM {
+			return o.id, o.r, true
+		}
+	}
+	return ID{}, OpenRequest{}, false
+}
+
+// Sharers are the NLM clients that have the file shared.
+func (t *Table) Sharers() (list []Client) {
+	for _, o := range t.opens {
+		if o.r.Owner.Client.Door == NLM {
+			list = append(list, o.r.Owner.Client)
+		}
+	}
+	return list
+}

@@ -9,8 +9,8 @@ import (
 	"dittofs/lockd/nlm"
 )
 
-// A share is an open at the counter: SHARE's modes and SMB's share modes are the same objects. It lives as long as this lockd, or until
-// its client is forgotten.
+// A share is an open at the counter: SHARE's modes and SMB's share modes are the same objects. It is its
+// client's and outlives lockd: who begins anew knows none, and the counter replaces what the same owner had.
 type share struct {
 	open   uint64
 	mode   nlm.Mode
@@ -69,8 +69,13 @@ func (s *Server) unshare(ctx context.Context, p peer, a *nlm.ShareArgs) *nlm.Sha
 		return res
 	}
 	if old == nil {
-		s.letGo(h, nil)
-		return res
+		// An earlier lockd's: what wants nothing and denies nothing takes its place.
+		old = &share{mode: nlm.DenyNone}
+		if out, err := s.open(ctx, p, h, old, false); err != nil || out != lock.Granted && out != lock.DeletePending {
+			res.Status = status(out, err)
+			s.letGo(h, nil)
+			return res
+		}
 	}
 	if _, err := s.locks.Manager.Close(ctx, lock.CloseRequest{Open: old.open}); err != nil {
 		res.Status = nlm.DeniedNoLocks

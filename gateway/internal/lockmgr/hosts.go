@@ -11,7 +11,8 @@ import (
 // host is an NLM client on record: it is told when we restart, and its own restart frees its locks.
 type host struct {
 	lockdb.Host
-	used time.Time // its last range came or went then
+	used   time.Time // its last range came or went then
+	shares bool      // it holds shares, or did
 }
 
 // idleHost is how long a client stays on record after its last lock, so that a lone lock now and then costs no registration.
@@ -24,7 +25,7 @@ func (m *Manager) watch(name, address string, state int32) (seq uint64) {
 	client := lock.Client{Door: lock.NLM, Name: name}
 	m.mu.Lock()
 	h := m.hosts[name]
-	if h != nil && m.perClient[client] > 0 {
+	if h != nil && (m.perClient[client] > 0 || h.shares) {
 		if h.Address != address {
 			h.used = time.Now()
 			m.mu.Unlock()
@@ -135,9 +136,24 @@ func (m *Manager) forgetIdleHosts(now time.Time) {
 // dropHosts takes those of which off the record that hold nothing.
 func (m *Manager) dropHosts(which func(*host) bool) {
 	m.mu.Lock()
+	look := false
+	for _, h := range m.hosts {
+		look = look || h.shares && which(h)
+	}
+	m.mu.Unlock()
+	var sharing map[string]bool
+	if look {
+		sharing = m.sharing()
+	}
+	m.mu.Lock()
 	var idle []lockdb.Host
 	for name, h := range m.hosts {
-		if which(h) && m.perClient[lock.Client{Door: lock.NLM, Name: name}] == 0 {
+		if h.shares && which(h) && look {
+			if h.shares = sharing[name]; h.shares {
+				h.used = time.Now()
+			}
+		}
+		if which(h) && !h.shares && m.perClient[lock.Client{Door: lock.NLM, Name: name}] == 0 {
 			idle = append(idle, h.Host)
 			delete(m.hosts, name)
 			rec := h.Host

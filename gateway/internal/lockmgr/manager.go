@@ -32,8 +32,8 @@ type Config struct {
 	UnlinkOpen      string        // "deny" or "unix"
 	BrlRead         string        // "deny" or "unix"
 	// Resolve finds the file of a handle, for doors that cannot, and judges whether by, where it is not nil, may lock it. An outcome that
-	// is not 0 refuses.
-	Resolve func(ctx context.Context, fh []byte, by *lock.Caller) (lock.Key, string, lock.Outcome)
+	// is not 0 refuses. named: for people the path too, where it is known.
+	Resolve func(ctx context.Context, fh []byte, by *lock.Caller, named bool) (lock.Key, string, lock.Outcome)
 	// Unlink removes the name of a file that was delete pending when its last open died with its door or client; path is the last known.
 	Unlink func(k lock.Key, path string)
 	// Expect names the seats that present what they hold after a restart; new requests wait for them, Muster at most (2 s where 0).

@@ -97,7 +97,7 @@ func (m *Manager) Attach(door lock.Door, name string, sink func(lock.Event)) *Se
 // tell queues an event for a seat, behind seq.
 func (m *Manager) tell(seat uint64, e lock.Event, seq uint64) {
 	m.mu.Lock()
-	s := m.seats[seat]
+	s := m.seats[seat&^shares]
 	m.mu.Unlock()
 	if s == nil {
 		return
@@ -221,7 +221,7 @@ func (s *Seat) refuse(w *waits, err error) {
 		s.m.refuse(w.key, err, func(t *lock.Table) { t.Unlock(s.n, w.lock) })
 	case w.open != 0:
 		s.forget(s.opens, w.open)
-		s.m.refuse(w.key, err, func(t *lock.Table) { t.Close(lock.ID{Seat: s.n, N: w.open}, false) })
+		s.m.refuse(w.key, err, func(t *lock.Table) { t.Close(s.id(w.open), false) })
 	case w.access != 0:
 		s.forget(s.accesses, w.access)
 		s.m.refuse(w.key, err, func(t *lock.Table) { t.Done(lock.ID{Seat: s.n, N: w.access}) })

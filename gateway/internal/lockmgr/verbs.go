@@ -7,18 +7,17 @@ import (
 	"dittofs/gateway/lock"
 )
 
-// ask is the door's way to a file: it resolves a handle, and waits until new requests may be admitted.
+// ask is the door's way to a file: it resolves a handle, and waits until new requests may be admitted. Where path is nil nobody wants to know it.
 func (s *Seat) ask(ctx context.Context, key *lock.Key, path *string, fh []byte, by *lock.Caller, reclaim bool) (lock.Outcome, error) {
 	if len(fh) > 0 {
 		if reclaim {
 			by = nil // it was judged when it came first
 		}
-		k, p, out := s.m.cfg.Resolve(ctx, fh, by)
+		k, p, out := s.m.cfg.Resolve(ctx, fh, by, path != nil && *path == "")
 		if out != 0 {
 			return out, nil
 		}
-		*key = k
-		if *path == "" {
+		if *key = k; p != "" {
 			*path = p
 		}
 	}
@@ -62,6 +61,10 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, r.Reclaim); err != nil || out != 0 {
 		return lock.OpenResult{Outcome: out}, err
 	}
+	watching := uint64(0)
+	if s.door == lock.NLM && r.By != nil && r.Access != 0 {
+		watching = m.shareOf(&r)
+	}
 	r.FH, r.By = nil, nil
 	if s.door != lock.Local {
 		release, err := m.marks.claim(ctx, r.Key)
@@ -70,7 +73,7 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 		}
 		defer release()
 	}
-	id := lock.ID{Seat: s.n, N: r.Open}
+	id := s.id(r.Open)
 	f := m.file(r.Key)
 	if r.Kind != lock.NoCache {
 		if err := m.calm(ctx, f, r.Owner.Client.GUID, r.LeaseKey); err != nil {
@@ -87,6 +90,8 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	switch {
 	case !m.takeLeaseKey(&r):
 		res.Outcome = lock.Invalid
+	case s.door == lock.NLM && (!r.Reclaim || shared(&f.t, &r)):
+		res = s.share(f, id, &r)
 	case !r.Reclaim:
 		res = f.t.Open(id, lock.ID{Seat: s.n, N: r.Ticket}, &r)
 		defer m.marks.asked(s, r.Key.Mark())
@@ -112,7 +117,11 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	}
 	path := cmp.Or(r.Path, f.t.Path)
 	gone := unlinked(&f.t)
-	if err := m.leave(ctx, f); err != nil && res.Outcome == lock.Granted {
+	err := m.leave(ctx, f)
+	if err == nil && watching != 0 {
+		err = m.vault.Wait(context.WithoutCancel(ctx), watching)
+	}
+	if err != nil && res.Outcome == lock.Granted {
 		m.refuse(r.Key, err, func(t *lock.Table) { t.Close(id, false) })
 		s.forget(s.opens, r.Open)
 		res = lock.OpenResult{Outcome: lock.Failed}
@@ -157,9 +166,9 @@ func (s *Seat) Close(ctx context.Context, r lock.CloseRequest) (lock.CloseResult
 	}
 	s.forget(s.eased, r.Open)
 	f := s.m.file(k)
-	client := f.t.Client(lock.ID{Seat: s.n, N: r.Open})
-	f.rested(lock.ID{Seat: s.n, N: r.Open})
-	res := f.t.Close(lock.ID{Seat: s.n, N: r.Open}, r.Keep)
+	client := f.t.Client(s.id(r.Open))
+	f.rested(s.id(r.Open))
+	res := f.t.Close(s.id(r.Open), r.Keep)
 	if err := s.m.leave(ctx, f); err != nil {
 		s.m.log.Error("lock database refuses", "file", k, "err", err)
 	}
@@ -296,7 +305,7 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 
 // Unlock frees a range.
 func (s *Seat) Unlock(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, true); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, nil, r.FH, r.By, true); err != nil || out != 0 {
 		return lock.Result{Outcome: out}, err
 	}
 	f := s.m.file(r.Key)
@@ -310,7 +319,7 @@ func (s *Seat) Unlock(ctx context.Context, r lock.LockRequest) (lock.Result, err
 
 // Test answers what Lock would.
 func (s *Seat) Test(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, false); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, nil, r.FH, r.By, false); err != nil || out != 0 {
 		return lock.Result{Outcome: out}, err
 	}
 	f := s.m.file(r.Key)
@@ -358,7 +367,7 @@ func (s *Seat) withdrawn(ticket uint64, out lock.Outcome) {
 
 // CancelLock withdraws the waiting lock that r describes; Stale: none waits.
 func (s *Seat) CancelLock(ctx context.Context, r lock.LockRequest) (lock.Outcome, error) {
-	if out, err := s.ask(ctx, &r.Key, &r.Path, r.FH, r.By, true); err != nil || out != 0 {
+	if out, err := s.ask(ctx, &r.Key, nil, r.FH, r.By, true); err != nil || out != 0 {
 		return out, err
 	}
 	f := s.m.file(r.Key)

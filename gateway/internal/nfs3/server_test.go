@@ -188,9 +188,9 @@ func TestCreateWriteReadRemove(t *testing.T) {
 	name := strings.Repeat("ü\xff ", 63) + "xyz" // 255 bytes, not UTF-8
 	fh := r.create(name, 0o640)
 	asked, changes := r.counter.take()
-	key, _, err := r.set.Resolve(context.Background(), fh, nil)
+	key, _, err := r.set.Resolve(context.Background(), fh, nil, true)
 	r.ok(err)
-	dir, _, err := r.set.Resolve(context.Background(), r.root, nil)
+	dir, _, err := r.set.Resolve(context.Background(), r.root, nil, true)
 	r.ok(err)
 	if want := []string{"changedir 0+0"}; !reflect.DeepEqual(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)
@@ -543,10 +543,10 @@ func TestRename(t *testing.T) {
 	d := &CreateRes{}
 	r.call(9, &MkdirArgs{Where: DirOpArgs{r.root, "d"}}, d, OK)
 	r.call(9, &MkdirArgs{Where: DirOpArgs{d.Object.FH, "full"}}, &CreateRes{}, OK)
-	key, _, _ := r.set.Resolve(context.Background(), fh, nil)
-	targetKey, _, _ := r.set.Resolve(context.Background(), target, nil)
-	rootKey, _, _ := r.set.Resolve(context.Background(), r.root, nil)
-	dKey, _, _ := r.set.Resolve(context.Background(), d.Object.FH, nil)
+	key, _, _ := r.set.Resolve(context.Background(), fh, nil, true)
+	targetKey, _, _ := r.set.Resolve(context.Background(), target, nil, true)
+	rootKey, _, _ := r.set.Resolve(context.Background(), r.root, nil, true)
+	dKey, _, _ := r.set.Resolve(context.Background(), d.Object.FH, nil, true)
 	r.counter.take()
 	res := &RenameRes{}
 	r.call(14, &RenameArgs{DirOpArgs{r.root, "a"}, DirOpArgs{r.root, "b"}}, res, OK)

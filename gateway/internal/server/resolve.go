@@ -13,14 +13,14 @@ import (
 const patience = 5 * time.Second
 
 // resolve is the counter's way to a file by its NFS handle. While the tree is away locks wait, and then are told to come again, as in grace.
-func resolve(exports *export.Set) func(context.Context, []byte, *lock.Caller) (lock.Key, string, lock.Outcome) {
-	return func(ctx context.Context, fh []byte, by *lock.Caller) (lock.Key, string, lock.Outcome) {
-		k, path, err := exports.Resolve(ctx, fh, by)
+func resolve(exports *export.Set) func(context.Context, []byte, *lock.Caller, bool) (lock.Key, string, lock.Outcome) {
+	return func(ctx context.Context, fh []byte, by *lock.Caller, named bool) (lock.Key, string, lock.Outcome) {
+		k, path, err := exports.Resolve(ctx, fh, by, named)
 		if errors.Is(err, export.ErrAway) {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			if err = exports.Await(ctx, fh); err == nil {
-				k, path, err = exports.Resolve(ctx, fh, by)
+				k, path, err = exports.Resolve(ctx, fh, by, named)
 			}
 		}
 		switch {
