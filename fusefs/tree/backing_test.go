@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestOpensShareBacking: the opens of an inode have one backing file, its readers one descriptor, and the next open finds both still there.
@@ -83,5 +85,27 @@ func TestBackingsEnd(t *testing.T) {
 	k.drop()
 	if len(ended) != 2+pinsMax+3 || len(k.line) != 0 {
 		t.Errorf("%d ended, in line %d", len(ended), len(k.line))
+	}
+}
+
+// TestBorrowedOpen: an operation that borrows an open's descriptor has it to its end, though the open is closed meanwhile.
+func TestBorrowedOpen(t *testing.T) {
+	fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	there := func() bool { _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); return err == nil }
+	tr, n := &Tree{}, &node{}
+	f := &file{uses: 1, node: n, fd: fd}
+	n.files = map[*file]bool{f: true}
+	borrowed := n.borrow()
+	if borrowed != f {
+		t.Fatalf("borrowed %v", borrowed)
+	}
+	tr.letGo(f)
+	if !there() {
+		t.Error("closed under an operation")
+	}
+	tr.letGo(borrowed)
+	if there() || n.borrow() != nil {
+		t.Error("left open")
 	}
 }

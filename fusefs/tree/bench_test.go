@@ -42,6 +42,21 @@ func BenchmarkDoor(b *testing.B) {
 				must(b, err)
 			}
 		})
+		big := make([]byte, 1<<20)
+		b.Run("read1m/"+side.name, func(b *testing.B) {
+			b.SetBytes(int64(len(big)))
+			for b.Loop() {
+				_, err := unix.Pread(fd, big, 0)
+				must(b, err)
+			}
+		})
+		b.Run("write1m/"+side.name, func(b *testing.B) {
+			b.SetBytes(int64(len(big)))
+			for b.Loop() {
+				_, err := unix.Pwrite(fd, big, 0)
+				must(b, err)
+			}
+		})
 		unix.Close(fd)
 		b.Run("create+unlink/"+side.name, func(b *testing.B) {
 			for b.Loop() {

@@ -22,8 +22,8 @@ type file struct {
 	backing *backing // what the kernel passes through to; nil: nothing
 	shares  bool     // fd is backing's
 
-	mu     sync.Mutex // guards the fields below
-	closed bool
+	mu     sync.Mutex       // guards the fields below
+	uses   int              // of fd: the open itself, and operations that borrow it; 0: closed
 	owners map[ownerID]bool // who locked through this open
 	seen   version
 }
@@ -36,33 +36,48 @@ type version struct {
 
 func versionOf(st *unix.Statx_t) version { return version{st.Size, st.Mtime, st.Ctime} }
 
-// with calls do while f is sure to be open; ESTALE: it is not.
-func (f *file) with(do func() error) error {
+// hold keeps f's descriptor open until letGo, unless it is closed already.
+func (f *file) hold() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return unix.ESTALE
+	if f.uses == 0 {
+		return false
 	}
-	return do()
+	f.uses++
+	return true
 }
 
-// reopen opens the file again, though it may have no name left.
-func (f *file) reopen(flags int) (fd int, err error) {
-	fd = -1
-	err = f.with(func() error {
-		fd, err = unix.Open(proc(f.fd), flags&^unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		return err
-	})
-	return fd, err
-}
-
-func (f *file) close() {
+// letGo ends a use of f; the last one closes it.
+func (t *Tree) letGo(f *file) {
 	f.mu.Lock()
-	f.closed = true
+	f.uses--
+	last := f.uses == 0
 	f.mu.Unlock()
+	if !last {
+		return
+	}
 	if !f.shares {
 		unix.Close(f.fd)
 	}
+	t.part(f)
+}
+
+// borrow is some open of n, held.
+func (n *node) borrow() *file {
+	if f := n.anyFile(); f != nil && f.hold() {
+		return f
+	}
+	return nil
+}
+
+// reopen opens n again, though it may have no name left, if it is open.
+func (t *Tree) reopen(n *node, flags int) (fd int, err error) {
+	f := n.borrow()
+	if f == nil {
+		return -1, unix.ESTALE
+	}
+	defer t.letGo(f)
+	return unix.Open(proc(f.fd), flags&^unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }
 
 // ours are the flags of an open that hold beneath the mount as well. O_APPEND is not among them: fcntl(2) may change it, so each
@@ -73,7 +88,7 @@ func ours(flags uint32) int {
 
 // newFile is the open that a request begins. It takes fd.
 func (t *Tree) newFile(c *fuse.Caller, n *node, fd int, flags uint32) *file {
-	f := &file{number: t.seat.Number(), node: n, fd: fd, uid: c.Uid, writes: flags&unix.O_ACCMODE != unix.O_RDONLY}
+	f := &file{uses: 1, number: t.seat.Number(), node: n, fd: fd, uid: c.Uid, writes: flags&unix.O_ACCMODE != unix.O_RDONLY}
 	f.owner = lock.Owner{Client: local, PID: int32(c.Pid), Handle: f.number}
 	t.opens.add(f)
 	return f
@@ -82,8 +97,7 @@ func (t *Tree) newFile(c *fuse.Caller, n *node, fd int, flags uint32) *file {
 // drop ends a file of which the kernel has not heard.
 func (t *Tree) drop(f *file) {
 	t.opens.take(f.number)
-	f.close()
-	t.part(f)
+	t.letGo(f)
 }
 
 // Open asks the counter, cuts the file if it is asked to, and lets the kernel pass data through. FUSE_OPEN.
@@ -232,8 +246,7 @@ func (t *Tree) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 		t.metrics.passing.Dec()
 	}
 	t.leave(f)
-	f.close()
-	t.part(f)
+	t.letGo(f)
 }
 
 // leave closes f at the counter, and removes its name if the counter says that f was the last open of a file that is delete pending.

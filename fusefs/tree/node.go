@@ -196,10 +196,7 @@ func (t *Tree) open(n *node, flags int) (int, error) {
 	}
 	fd, err := unix.OpenByHandleAt(t.rootFD, n.handle, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC)
 	if err == unix.ESTALE || err == unix.ENOMEM {
-		if f := n.anyFile(); f != nil {
-			return f.reopen(flags)
-		}
-		err = unix.ESTALE
+		return t.reopen(n, flags)
 	}
 	return fd, err
 }

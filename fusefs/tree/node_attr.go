@@ -28,7 +28,7 @@ func fill(out *fuse.EntryOut, n *node, st *unix.Statx_t) {
 	attr(&out.Attr, st)
 }
 
-// with calls do with a descriptor of n: that of the open fh if there is one, else one of its own that serves for attributes.
+// with calls do with a descriptor of n: that of the open fh if there is one, or of any other, else one of its own that serves for attributes.
 func (t *Tree) with(id, fh uint64, do func(n *node, fd int) error) fuse.Status {
 	if fh != 0 {
 		if f := t.opens.file(fh); f != nil {
@@ -38,6 +38,10 @@ func (t *Tree) with(id, fh uint64, do func(n *node, fd int) error) fuse.Status {
 	n, st := t.node(id)
 	if !st.Ok() {
 		return st
+	}
+	if f := n.borrow(); f != nil {
+		defer t.letGo(f)
+		return status(do(n, f.fd))
 	}
 	if w := t.atHand(n); w != nil {
 		defer w.done()

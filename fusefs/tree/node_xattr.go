@@ -10,12 +10,10 @@ import (
 // GetXAttr is FUSE_GETXATTR. The first write to a file asks for security.capability: the writer has it open.
 func (t *Tree) GetXAttr(cancel <-chan struct{}, in *fuse.InHeader, name string, dest []byte) (size uint32, st fuse.Status) {
 	if n, st := t.node(in.NodeId); st.Ok() {
-		if f := n.anyFile(); f != nil {
-			size := 0
-			err := f.with(func() (err error) { size, err = unix.Fgetxattr(f.fd, name, dest); return err })
-			if err != unix.ESTALE {
-				return uint32(max(size, 0)), status(err)
-			}
+		if f := n.borrow(); f != nil {
+			defer t.letGo(f)
+			size, err := unix.Fgetxattr(f.fd, name, dest)
+			return uint32(max(size, 0)), status(err)
 		}
 	}
 	st = t.with(in.NodeId, 0, func(_ *node, fd int) error {
