@@ -19,7 +19,7 @@ import (
 )
 
 // gatewayAt serves a counter in dir until stop is called. patience is hatch.Config's; expect names the seats that are waited for.
-func gatewayAt(t *testing.T, dir string, store lockdb.Store, patience time.Duration, expect ...string) (m *lockmgr.Manager, stop func()) {
+func gatewayAt(t testing.TB, dir string, store lockdb.Store, patience time.Duration, expect ...string) (m *lockmgr.Manager, stop func()) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	v, start, err := lockdb.Begin(lockdb.Config{Dir: dir, Store: store, Log: log})
 	if err != nil {

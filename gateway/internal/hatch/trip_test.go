@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"dittofs/gateway/internal/hatch"
 	"dittofs/gateway/internal/lockdb"
 	"dittofs/gateway/internal/lockmgr"
@@ -118,4 +120,34 @@ func BenchmarkTrip(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkChange is a name that comes by NFS, as a client that asks for one at a time makes them: cpu-µs/change is what it costs to tell
+// the other doors, both ends of their hatches and the moment between two changes together.
+func BenchmarkChange(b *testing.B) {
+	dir := b.TempDir()
+	m, stop := gatewayAt(b, dir, lockdb.NewMemory(), 0)
+	defer stop()
+	heard := make(chan lock.Change, b.N+1)
+	for _, name := range []string{"smbd", "fusefs"} {
+		dial(b, dir, name, func(e lock.Event) {
+			if e.Change != nil && name == "fusefs" {
+				heard <- *e.Change
+			}
+		})
+	}
+	nfs := m.Attach(lock.NFS, "nfs", nil)
+	defer nfs.Detach()
+	began := burnt("self")
+	for range b.N {
+		c := lock.Change{Key: lock.Key{FSID: 1, Ino: 8, Gen: 1}, Dir: lock.Key{FSID: 1, Ino: 7, Gen: 1}, Name: "a name", Action: lock.Added, Filter: 1}
+		if err := nfs.Changed(context.Background(), c); err != nil {
+			b.Fatal(err)
+		}
+		unix.Nanosleep(&unix.Timespec{Nsec: 100_000}, nil) // more exact than a timer
+	}
+	for range b.N {
+		<-heard
+	}
+	b.ReportMetric(float64((burnt("self")-began).Microseconds())/float64(b.N), "cpu-µs/change")
 }

@@ -29,9 +29,13 @@ type Seat struct {
 	qmu   sync.Mutex // guards the fields below
 	queue []queued
 	// changed are files that were modified since the door was told so last.
-	changed map[lock.Key]lock.Change
-	awake   chan struct{}
-	closed  bool
+	changed  map[lock.Key]lock.Change
+	awake    chan struct{}
+	closed   bool
+	told     time.Time // when the queue was last told, and when changed was
+	modified time.Time
+	urgent   bool // the queue holds more than changes
+	resting  bool // deliver sleeps, and more changes need not wake it
 }
 
 // waits is what a ticket waits for: an open or an access that is the seat's only once it is granted, or a range.
@@ -80,8 +84,12 @@ type queued struct {
 // queueMax is how far a door may fall behind before its seat is taken away.
 const queueMax = 100_000
 
-// pause is the time between two tellings that a file was modified.
-const pause = 50 * time.Millisecond
+// Times between two tellings: that a file was modified, and that names changed. What comes alone is told at once, and who makes many
+// names wakes nobody for each.
+const (
+	pause  = 50 * time.Millisecond
+	breath = time.Millisecond
+)
 
 // Attach gives a door a seat. sink gets its events in order, from one goroutine, and may take its time.
 func (m *Manager) Attach(door lock.Door, name string, sink func(lock.Event)) *Seat {
@@ -144,7 +152,7 @@ func (m *Manager) everyone(c lock.Change) {
 
 func (s *Seat) put(e lock.Event, seq uint64, w waits) {
 	s.qmu.Lock()
-	n := len(s.queue)
+	first := false // it need not wait as long as what is there
 	switch {
 	case s.closed:
 	case e.Change != nil && e.Change.Action == lock.Modified && e.Change.Name == "":
@@ -153,22 +161,52 @@ func (s *Seat) put(e lock.Event, seq uint64, w waits) {
 		old := s.changed[c.Key]
 		c.Filter, c.Data = c.Filter|old.Filter, c.Data || old.Data
 		s.changed[c.Key] = c
-	case n >= queueMax:
+	case len(s.queue) >= queueMax:
 		s.closed = true
-		s.m.log.Error("a door does not hear: its seat is taken away", "door", s.name, "events", n)
+		s.m.log.Error("a door does not hear: its seat is taken away", "door", s.name, "events", len(s.queue))
 		go s.Detach()
 	default:
+		first = len(s.queue) == 0
 		s.queue = append(s.queue, queued{e, seq, w})
+		s.urgent = s.urgent || e.Change == nil
 	}
+	wake := s.urgent || s.closed || !s.resting || first
 	s.qmu.Unlock()
+	if !wake {
+		return
+	}
 	select {
 	case s.awake <- struct{}{}:
 	default:
 	}
 }
 
+// take returns what is told now; where that is nothing, how long nothing is, unless something urgent comes (0: until something comes).
+func (s *Seat) take() (batch []queued, rest time.Duration, closed bool) {
+	s.qmu.Lock()
+	defer s.qmu.Unlock()
+	now := time.Now()
+	if len(s.queue) > 0 {
+		if rest = breath - now.Sub(s.told); s.urgent || rest <= 0 {
+			batch, s.queue, s.urgent, s.told, rest = s.queue, nil, false, now, 0
+		}
+	}
+	if len(s.changed) > 0 && rest == 0 { // never before a name that came earlier
+		if wait := pause - now.Sub(s.modified); wait > 0 {
+			rest = wait
+		} else {
+			for _, c := range s.changed {
+				batch = append(batch, queued{e: lock.Event{Change: &c}})
+			}
+			clear(s.changed)
+			s.modified = now
+		}
+	}
+	s.resting = len(batch) == 0 && rest > 0
+	return batch, rest, s.closed
+}
+
 func (s *Seat) deliver() {
-	var last time.Time
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -177,25 +215,14 @@ func (s *Seat) deliver() {
 		case <-timer.C:
 		}
 		for {
-			s.qmu.Lock()
-			batch, closed := s.queue, s.closed
-			s.queue = nil
-			if len(s.changed) > 0 {
-				if wait := pause - time.Since(last); wait > 0 {
-					timer.Reset(wait)
-				} else {
-					for _, c := range s.changed {
-						batch = append(batch, queued{e: lock.Event{Change: &c}})
-					}
-					clear(s.changed)
-					last = time.Now()
-				}
-			}
-			s.qmu.Unlock()
+			batch, rest, closed := s.take()
 			if closed {
 				return
 			}
 			if len(batch) == 0 {
+				if rest > 0 {
+					timer.Reset(rest)
+				}
 				break
 			}
 			for i := range batch {
