@@ -23,6 +23,7 @@ type Store struct {
 	db      *db.DB
 	dir     string
 	turns   atomic.Int64          // new logs
+	named   int64                 // of them, those whose names are on disk
 	turnErr atomic.Pointer[error] // why the log before a new one was not synced
 }
 
@@ -43,7 +44,7 @@ func Open(dir string, log *slog.Logger) (s *Store, err error) {
 	}
 	// A lock database is small and is written more than read. Values stay in the tree (they are far below the threshold of 1 MB), so the
 	// value log stays empty and needs no collection. One writer: no conflicts to be detected. When it syncs, sync.go says.
-	s = &Store{dir: dir}
+	s = &Store{dir: dir, named: -1}
 	o := db.DefaultOptions(dir).
 		WithSyncWrites(false).
 		WithMemTableSize(8 << 20).

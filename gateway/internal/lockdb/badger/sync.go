@@ -24,7 +24,24 @@ func (s *Store) Sync() error {
 	if err := s.turnErr.Load(); err != nil {
 		return *err
 	}
-	return syncLogs(s.dir)
+	if err := syncLogs(s.dir); err != nil {
+		return err
+	}
+	begun := s.turns.Load()
+	if begun == s.named {
+		return nil
+	}
+	// A new log is lost with its name.
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return err
+	}
+	s.named = begun
+	return nil
 }
 
 // turn is called with the engine's lock held, before it begins a new log.
