@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -161,5 +162,60 @@ func TestRosterKnowsAnotherBirth(t *testing.T) {
 		if !bytes.Equal(fh, want) || got != f {
 			t.Errorf("born %v: %x %+v, want %x %+v", c.born, fh, got, want, f)
 		}
+	}
+}
+
+// Several list while names come and go: at the end nothing is open and nothing counted that is not there.
+func TestRosterUnderManyHands(t *testing.T) {
+	s, dir := tree(t)
+	d := root(t, s)
+	before := openFiles(t)
+	s.cache.max = 40
+	for i := range 60 {
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprint("name-", i)), nil, 0o600))
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				a, err := d.Stat()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				l := d.List(&a, true)
+				for i := range 60 {
+					var got Attr
+					name := fmt.Sprint("name-", i)
+					if now, err := StatAt(d.Fd(), name); err == nil {
+						if fh, err := l.Peek(name, now.Ino, &got); err == nil && (got.Ino != now.Ino || len(fh) == 0) {
+							t.Errorf("%s: inode %d, handle %x, want inode %d", name, got.Ino, fh, now.Ino)
+						}
+					}
+				}
+				l.End()
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 40 {
+			name := fmt.Sprint("name-", i)
+			if f, err := d.Lookup(Root, name); err == nil {
+				os.Remove(filepath.Join(dir, name))
+				f.Stat()
+				s.Forget(f.Key)
+				f.Release()
+			}
+			if i%2 == 0 {
+				os.WriteFile(filepath.Join(dir, name), nil, 0o600)
+			}
+		}
+	})
+	wg.Wait()
+	for range 3 {
+		s.cache.sweep()
+	}
+	if n := openFiles(t); n != before || s.cache.fds != 0 || s.cache.places != 0 || s.cache.berths != 0 {
+		t.Errorf("%d descriptors, want %d; %d counted, %d places, %d entries", n, before, s.cache.fds, s.cache.places, s.cache.berths)
 	}
 }
