@@ -262,6 +262,7 @@ type peer struct {
 	t    testing.TB
 	nc   net.Conn
 	id   uint64 // the next MessageId
+	got  uint64 // credits
 	h    smb2.Header
 	conn *conn // the server's side
 	s    *served
@@ -345,6 +346,7 @@ func (p *peer) receive() (h smb2.Header, msg []byte) {
 	if err := h.Parse(msg); err != nil {
 		p.t.Fatal(err)
 	}
+	p.got += uint64(h.Credits)
 	return h, msg
 }
 

@@ -363,6 +363,39 @@ func TestCreditCharge(t *testing.T) {
 	p.do(smb2.Close, &smb2.CloseRequest{FileID: a.FileID}, &smb2.CloseResponse{})
 }
 
+// A client that keeps exact books may use its last credit, whatever its requests came to, and not one more. [MS-SMB2] 3.3.1.1, 3.3.1.2.
+func TestCreditBooks(t *testing.T) {
+	s := serve(t, nil)
+	os.WriteFile(s.dir+"/file", make([]byte, 1<<17), 0o644)
+	p := s.dial(t, smb2.Dialect210).logon()
+	s.onLock = func(lock.LockRequest) (lock.Result, bool) { return lock.Result{Outcome: lock.Blocked}, true }
+	var a smb2.CreateResponse
+	p.do(smb2.Create, opening("file", smb2.FileOpen), &a)
+	read := func(length uint32, charge uint64) {
+		msg := p.message(smb2.Read, &smb2.ReadRequest{Length: length, FileID: a.FileID}, 0)
+		wire.Put16(msg[6:], uint16(charge)) // CreditCharge
+		p.id += charge - 1
+		p.send(msg)
+	}
+	for range 3 {
+		read(1<<17, 2)
+		p.receive()
+		p.fails(ntstatus.InvalidParameter, smb2.Read, &smb2.ReadRequest{Length: 1 << 17, FileID: a.FileID})
+		h, _ := p.ask(smb2.Lock, &smb2.LockRequest{FileID: a.FileID, Locks: []smb2.LockElement{{Length: 1, Flags: smb2.LockFlagExclusiveLock}}})
+		c := smb2.Header{Command: smb2.Cancel, Flags: smb2.FlagAsyncCommand, AsyncID: h.AsyncID, SessionID: p.h.SessionID, MessageID: h.MessageID}
+		p.send((&smb2.CancelRequest{}).Append(c.Append(nil)))
+		if h, _ := p.receive(); h.Status != ntstatus.Cancelled || h.Credits != 0 {
+			t.Fatalf("the end of a request that was cancelled: %v, %d credits", h.Status, h.Credits)
+		}
+	}
+	read(1, 1+p.got-p.id)
+	if h, _ := p.receive(); h.Status != 0 || h.Credits != 64 {
+		t.Errorf("a request for all credits: %v, %d more granted", h.Status, h.Credits)
+	}
+	read(1, 65)
+	p.gone()
+}
+
 // A lock that waits is answered twice: STATUS_PENDING with an AsyncId, and what came of it. [MS-SMB2] 3.3.4.2, 3.3.5.14, 3.3.5.16.
 func TestBlockingLock(t *testing.T) {
 	s := serve(t, nil)
