@@ -63,6 +63,12 @@ soak-vault: build
 	LOCKDB_DAMAGE=1000 go test ./gateway/internal/lockdb -run DamagedFiles -count 1 -v -timeout 30m
 	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_KILLS=1000 go test ./packaging/check -run KilledUnderLoad -count 1 -v -timeout 60m
 
+# The SMB door's part of `make soak`: clients whose messages are changed on their way, and what they sent, changed, again. An hour; needs root.
+.PHONY: soak-smb
+soak: soak-smb
+soak-smb: build
+	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_MUTATIONS=400 go test ./packaging/check -run MutatedSessions -count 1 -v -timeout 4h
+
 # The law's part of `make soak`: random histories against the model (10 minutes on a quiet machine), simulated worlds (45), histories
 # through the sockets (10).
 .PHONY: soak-law
