@@ -5,8 +5,6 @@ import (
 	"net"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // input reads a connection through a buffer that it has only while something lies in it: ten thousand silent clients have none.
@@ -54,12 +52,12 @@ func (in *input) await() error {
 // fillNow reads what is there, and reports whether that was anything or the end.
 func (in *input) fillNow(fd uintptr) bool {
 	in.take()
-	n, err := unix.Read(int(fd), in.buf[:])
-	for err == unix.EINTR {
-		n, err = unix.Read(int(fd), in.buf[:])
+	n, err := syscall.Read(int(fd), in.buf[:])
+	for err == syscall.EINTR {
+		n, err = syscall.Read(int(fd), in.buf[:])
 	}
 	switch {
-	case err == unix.EAGAIN:
+	case err == syscall.EAGAIN:
 		in.free()
 		return false
 	case err != nil:
