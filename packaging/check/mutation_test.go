@@ -20,16 +20,18 @@ import (
 )
 
 // A mutator stands between clients and smbd. It changes what clients send, each frame's length put right again, and keeps streams as they
-// were sent. Nothing after the logon is signed, so that what it changes arrives.
+// were sent, to send them again. Nothing after the logon is signed, so that what it changes arrives.
 type mutator struct {
 	l      net.Listener
 	to     string
 	every  atomic.Int64 // one frame in so many is changed; 0: none
 	frames atomic.Int64 // that were changed
+	said   atomic.Int64 // answers in adopted sessions
 
 	mu      sync.Mutex // guards the fields below
 	rand    *rand.Rand
 	streams [][][]byte // what each connection sent, in frames
+	adopts  [][][]byte // streams to send in the session of whoever logs on
 }
 
 func newMutator(t *testing.T, to string) *mutator {
@@ -60,6 +62,13 @@ func (m *mutator) serve(c net.Conn) {
 		return
 	}
 	defer s.Close()
+	m.mu.Lock()
+	streams := m.adopts
+	m.mu.Unlock()
+	if streams != nil {
+		m.adopt(c, s, streams)
+		return
+	}
 	go func() { io.Copy(c, s); c.Close() }()
 	var sent [][]byte
 	for {
@@ -155,6 +164,76 @@ func (m *mutator) replay(stream [][]byte) error {
 	return nil
 }
 
+// Where requests have their FileId, by command, [MS-SMB2] 2.2.
+var fileIDs = map[uint16]int{6: 8, 7: 8, 8: 16, 9: 16, 10: 8, 11: 8, 14: 8, 15: 8, 16: 24, 17: 16, 18: 8}
+
+// adopt lets a client log on and goes on in its place, in its session and tree and with the file opened last: with what others have sent,
+// every other body changed.
+func (m *mutator) adopt(c, s net.Conn, streams [][][]byte) {
+	const logoff, treeConnect, treeDisconnect, create, cancel, signed = 2, 3, 4, 5, 12, 0x8
+	var h, file []byte
+	for h == nil {
+		f, err := readFrame(c)
+		if err != nil {
+			return
+		}
+		if !logon(f) && binary.LittleEndian.Uint16(f[4+12:]) > treeConnect {
+			h = f[4 : 4+64]
+			break
+		}
+		if _, err := s.Write(f); err != nil {
+			return
+		}
+		if f, err = readFrame(s); err != nil {
+			return
+		}
+		if _, err := c.Write(f); err != nil {
+			return
+		}
+	}
+	id := binary.LittleEndian.Uint64(h[24:])
+	for _, stream := range streams {
+		for _, f := range stream {
+			if logon(f) {
+				continue
+			}
+			b := append([]byte(nil), f[4:]...)
+			cmd := binary.LittleEndian.Uint16(b[12:])
+			if cmd == logoff || cmd == treeConnect || cmd == treeDisconnect || cmd == cancel || binary.LittleEndian.Uint32(b[20:]) != 0 {
+				continue // the session stays; compounds have their numbers elsewhere, too
+			}
+			b[16] &^= signed
+			binary.LittleEndian.PutUint64(b[24:], id)
+			copy(b[36:48], h[36:48]) // TreeId, SessionId
+			id += uint64(max(binary.LittleEndian.Uint16(b[6:]), 1))
+			if at, ok := fileIDs[cmd]; ok && len(b) >= 64+at+16 && file != nil {
+				copy(b[64+at:], file)
+			}
+			if m.draw(2) == 0 {
+				b = append(b[:64:64], m.change(append(make([]byte, 4), b[64:]...))[4:]...)
+			}
+			if _, err := s.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)); err != nil {
+				return
+			}
+			s.SetReadDeadline(time.Now().Add(5 * time.Second))
+			for {
+				a, err := readFrame(s)
+				if err != nil || len(a) < 4+64 {
+					return
+				}
+				if binary.LittleEndian.Uint64(a[4+24:]) != binary.LittleEndian.Uint64(b[24:]) {
+					continue // a break, or a late answer
+				}
+				if binary.LittleEndian.Uint32(a[4+8:]) == 0 && cmd == create && len(a) >= 4+64+80 {
+					file = a[4+64+64 : 4+64+80]
+				}
+				m.said.Add(1)
+				break
+			}
+		}
+	}
+}
+
 // goroutines asks a daemon how many it has.
 func (g *gateway) goroutines(daemon string) int {
 	g.t.Helper()
@@ -236,6 +315,15 @@ func TestMutatedSessions(t *testing.T) {
 		before := m.frames.Load()
 		clients()
 		live += m.frames.Load() - before
+		m.mu.Lock()
+		m.adopts = recorded
+		m.mu.Unlock()
+		for range 50 {
+			session("smbclient", 20*time.Second, "-m", "SMB2_10", "-c", "ls")
+		}
+		m.mu.Lock()
+		m.adopts = nil
+		m.mu.Unlock()
 		for range 40 {
 			for _, s := range recorded {
 				if err := m.replay(s); err != nil {
@@ -245,8 +333,8 @@ func TestMutatedSessions(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d frames changed on their way, %d in %d streams sent again", live, m.frames.Load()-live, sent)
-	if live < int64(20*rounds) || m.frames.Load()-live < int64(500*rounds) {
+	t.Logf("%d frames changed on their way, %d in sessions adopted and in %d streams sent again; %d answers", live, m.frames.Load()-live, sent, m.said.Load())
+	if live < int64(5*rounds) || m.said.Load() < int64(1000*rounds) || m.frames.Load()-live < int64(500*rounds) {
 		t.Error("these are too few")
 	}
 
