@@ -157,6 +157,10 @@ func (j *journal) follow() {
 		case <-j.stop: // the clean-stop mark is synced, with all that came before it
 			return
 		}
+		select {
+		case <-j.unsynced: // committed meanwhile, and synced now
+		default:
+		}
 		if err := j.sync(true); err != nil {
 			j.settle(0, err)
 			return

@@ -48,6 +48,20 @@ func (d *disk) Sync() error {
 	return nil
 }
 
+// state is how many syncs there were, and how many commits are unsynced.
+func (d *disk) state() [2]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return [2]int{d.syncs, len(d.later)}
+}
+
+// failing makes every sync fail; nil: no more.
+func (d *disk) failing(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail = err
+}
+
 // crashed is what a crash of the host leaves: what was synced, and so many commits more.
 func (d *disk) crashed(more int) *disk {
 	d.mu.Lock()
@@ -72,29 +86,29 @@ func TestSoon(t *testing.T) {
 		v, _ := open(t, lockdb.Config{Store: d, Lag: lag, Boot: "1"})
 		a, b := byteRange(1, 1), byteRange(1, 2)
 		wait(t, v, v.Append(lockdb.Op{Range: &a}))
-		if d.syncs != 1 || len(d.later) != 1 {
-			t.Errorf("a range was told with %d syncs and %d commits unsynced", d.syncs, len(d.later))
+		if got := d.state(); got != [2]int{1, 1} {
+			t.Errorf("a range was told with %v syncs and commits unsynced", got)
 		}
 		wait(t, v, v.Append(lockdb.Op{Range: &b}))
 		time.Sleep(lag)
 		synctest.Wait()
-		if d.syncs != 2 || len(d.later) != 0 {
-			t.Errorf("after the lag: %d syncs and %d commits unsynced", d.syncs, len(d.later))
+		if got := d.state(); got != [2]int{2, 0} {
+			t.Errorf("after the lag: %v syncs and commits unsynced", got)
 		}
 		time.Sleep(time.Second)
-		if d.syncs != 2 {
-			t.Errorf("nothing was committed, and %d syncs", d.syncs)
+		if got := d.state(); got != [2]int{2, 0} {
+			t.Errorf("nothing was committed, and %v syncs and commits unsynced", got)
 		}
 		wait(t, v, v.Append(lockdb.Op{Host: &lockdb.Host{Name: "host1"}}))
-		if d.syncs != 3 || len(d.later) != 0 {
-			t.Errorf("a host was told with %d syncs and %d commits unsynced", d.syncs, len(d.later))
+		if got := d.state(); got != [2]int{3, 0} {
+			t.Errorf("a host was told with %v syncs and commits unsynced", got)
 		}
 		wait(t, v, v.Append(lockdb.Op{Delete: true, Host: &lockdb.Host{Name: "host1"}}))
-		if d.syncs != 3 {
-			t.Error("a host that goes is not waited for")
+		if got := d.state(); got != [2]int{3, 1} {
+			t.Errorf("a host that goes was told with %v syncs and commits unsynced", got)
 		}
-		if err := v.Close(); err != nil || len(d.later) != 0 {
-			t.Errorf("Close: %v, %d commits unsynced", err, len(d.later))
+		if err := v.Close(); err != nil || d.state() != [2]int{4, 0} {
+			t.Errorf("Close: %v, %v syncs and commits unsynced", err, d.state())
 		}
 		v, s := open(t, lockdb.Config{Store: d.crashed(0), Lag: lag, Boot: "2"})
 		defer v.Close()
@@ -110,8 +124,8 @@ func TestAlways(t *testing.T) {
 	v, _ := open(t, lockdb.Config{Store: d, Boot: "1"})
 	a := byteRange(1, 1)
 	wait(t, v, v.Append(lockdb.Op{Range: &a}))
-	if d.syncs != 2 || len(d.later) != 0 {
-		t.Errorf("a range was told with %d syncs and %d commits unsynced", d.syncs, len(d.later))
+	if got := d.state(); got != [2]int{2, 0} {
+		t.Errorf("a range was told with %v syncs and commits unsynced", got)
 	}
 	_, s := open(t, lockdb.Config{Store: d.crashed(0), Lag: lag, Boot: "2"})
 	if want := (lockdb.Start{Epoch: 2, NSM: 3, Ranges: []lockdb.Range{a}}); !reflect.DeepEqual(s, want) {
@@ -124,7 +138,7 @@ func TestSyncFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk()
 		v, _ := open(t, lockdb.Config{Store: d, Lag: lag})
-		d.fail = errDisk
+		d.failing(errDisk)
 		r := byteRange(1, 1)
 		first := v.Append(lockdb.Op{Range: &r})
 		wait(t, v, first)
@@ -134,7 +148,7 @@ func TestSyncFails(t *testing.T) {
 		if err := v.Wait(context.Background(), v.Append(lockdb.Op{Range: &r})); !errors.Is(err, errDisk) {
 			t.Errorf("an append after the failure: %v", err)
 		}
-		d.fail = nil
+		d.failing(nil)
 		if err := v.Close(); !errors.Is(err, errDisk) {
 			t.Errorf("Close: %v", err)
 		}
@@ -151,9 +165,7 @@ func TestShortened(t *testing.T) {
 	d, dir := newDisk(), t.TempDir()
 	v, _ := open(t, lockdb.Config{Dir: dir, Store: d, Lag: lag, Boot: "1"})
 	wait(t, v, v.Append(lockdb.Op{Host: &lockdb.Host{Name: "host1"}}))
-	d.mu.Lock() // no sync from here on
-	d.fail = errDisk
-	d.mu.Unlock()
+	d.failing(errDisk)
 	early := d.crashed(0)
 	for n := range 3 {
 		r := byteRange(1, n)
@@ -174,7 +186,7 @@ func TestShortened(t *testing.T) {
 	} {
 		to := t.TempDir()
 		copyDir(t, dir, to)
-		c.store.fail = nil
+		c.store.failing(nil)
 		_, s, err := lockdb.Begin(lockdb.Config{Dir: to, Store: c.store, Lag: lag, Boot: c.boot})
 		if c.refused != "" {
 			if !errors.Is(err, lockdb.ErrDamaged) {

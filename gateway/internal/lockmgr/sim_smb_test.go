@@ -175,7 +175,7 @@ func (s *sim) stepSMB() {
 		s.smb.opening[n] = r
 		res, _ := door.Open(ctx, r)
 		s.say("open %d of %v on %d: access %d share %d lease %d %v durable %v: %v %v", n, r.Owner.Client.GUID[0], r.Key.Ino, r.Access, r.Share, r.LeaseKey[0], r.Rights, r.Durable, res.Outcome, res.Rights)
-		if s.store.left <= 0 {
+		if s.store.left.Load() <= 0 {
 			s.unsure(r)
 		} else if res.Outcome != lock.Blocked {
 			if delete(s.smb.opening, n); res.Outcome == lock.Granted {
@@ -193,7 +193,7 @@ func (s *sim) stepSMB() {
 		if res.Kept {
 			o.lost = true
 			maps.DeleteFunc(s.smb.locking, func(_ uint64, r simRange) bool { return r.open == o.Open })
-		} else if s.gone(o.Open); s.store.left <= 0 && o.Durable > 0 {
+		} else if s.gone(o.Open); s.store.left.Load() <= 0 && o.Durable > 0 {
 			s.unsure(o.OpenRequest)
 		}
 	case 6, 7, 8:
@@ -212,7 +212,7 @@ func (s *sim) stepSMB() {
 				s.smb.ranges = append(s.smb.ranges, r)
 			}
 		}
-		if s.store.left <= 0 {
+		if s.store.left.Load() <= 0 {
 			o.unsure = true
 		}
 	case 9:
@@ -236,7 +236,7 @@ func (s *sim) stepSMB() {
 			}
 			s.smb.ranges = slices.Delete(s.smb.ranges, i, i+1)
 		}
-		if s.store.left <= 0 {
+		if s.store.left.Load() <= 0 {
 			o.unsure = true
 		}
 	case 10, 11:
@@ -248,7 +248,7 @@ func (s *sim) stepSMB() {
 		s.smb.owed = slices.Delete(s.smb.owed, i, i+1)
 		out, _ := door.Acknowledge(ctx, lock.Ack{Client: b.Client, LeaseKey: b.LeaseKey, Keep: b.To})
 		s.say("ack %v of %v/%v: %v", b.To, b.Client[0], b.LeaseKey[0], out)
-		if s.store.left <= 0 {
+		if s.store.left.Load() <= 0 {
 			s.unsureLease(simKey{b.Client, b.LeaseKey})
 		}
 		if l := s.smb.leases[simKey{b.Client, b.LeaseKey}]; l != nil {
@@ -269,7 +269,7 @@ func (s *sim) stepSMB() {
 		res, _ := s.doors[lock.SMB].Reconnect(ctx, lock.ReconnectRequest{Open: o.Open, Owner: owner, V2: true, CreateGuid: o.CreateGuid, Lease: true, LeaseKey: o.LeaseKey, Key: o.Key})
 		s.say("reconnect %d: %v %v", o.Open, res.Outcome, res.Open.Rights)
 		switch {
-		case s.store.left <= 0:
+		case s.store.left.Load() <= 0:
 			o.unsure = true
 		case res.Outcome == lock.Granted:
 			o.lost, o.Owner = false, owner

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,22 +22,31 @@ import (
 // failing is a store whose machine may stop at a commit: before it, or when it is on disk and nobody has heard.
 type failing struct {
 	*lockdb.Memory
-	left  int // commits until it stops
+	left  atomic.Int64 // commits until it stops
 	lands bool
 
-	mu     sync.Mutex     // guards the fields below
-	synced *lockdb.Memory // what a crash of the host leaves
-	later  [][]lockdb.KV  // and may leave, as far as it goes
+	mu      sync.Mutex     // guards the fields below
+	synced  *lockdb.Memory // what a crash of the host leaves
+	later   [][]lockdb.KV  // and may leave, as far as it goes
+	stopped bool           // nothing is synced any more
 }
 
 func (s *failing) Commit(b []lockdb.KV) error {
-	if s.left--; s.left > 0 {
+	left := s.left.Add(-1)
+	if left > 0 {
 		return s.write(b)
 	}
-	if s.left == 0 && s.lands {
+	if left == 0 && s.lands {
 		s.write(b)
 	}
+	s.stop()
 	return errors.New("the machine stopped")
+}
+
+func (s *failing) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
 }
 
 func (s *failing) write(b []lockdb.KV) error {
@@ -49,7 +59,7 @@ func (s *failing) write(b []lockdb.KV) error {
 func (s *failing) Sync() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.left <= 0 {
+	if s.stopped {
 		return errors.New("the machine stopped")
 	}
 	for _, b := range s.later {
@@ -102,7 +112,8 @@ func (s *sim) say(format string, args ...any) {
 }
 
 func (s *sim) boot() {
-	s.store = &failing{Memory: s.disk, synced: clone(s.disk), left: 1 << 30, lands: s.rnd.IntN(2) == 0} // it does not stop before it is asked anything new
+	s.store = &failing{Memory: s.disk, synced: clone(s.disk), lands: s.rnd.IntN(2) == 0}
+	s.store.left.Store(1 << 30) // it does not stop before it is asked anything new
 	v, start, err := lockdb.Begin(lockdb.Config{Store: s.store, Log: quiet, Lag: s.lag, Boot: fmt.Sprint(s.boots)})
 	if err != nil {
 		s.t.Fatal(err)
@@ -173,7 +184,8 @@ func (s *sim) end() {
 func (s *sim) crash(inFlight ...lock.LockRequest) {
 	host := s.rnd.IntN(3) == 0
 	s.say("crash, of the host: %v", host)
-	s.store.left = 0
+	s.store.left.Store(int64(0))
+	s.store.stop()
 	s.end()
 	if s.crashed(); host {
 		s.boots++
@@ -210,7 +222,7 @@ func (s *sim) crash(inFlight ...lock.LockRequest) {
 		time.Sleep(2 * time.Minute) // what is left of durable opens waits for nobody
 		s.settle()
 	}
-	s.store.left = 1 + s.rnd.IntN(40)
+	s.store.left.Store(int64(1 + s.rnd.IntN(40)))
 	s.check()
 }
 
@@ -254,14 +266,14 @@ func (s *sim) run() {
 		s.lag = 40 * time.Millisecond
 	}
 	s.boot()
-	s.store.left = 1 + s.rnd.IntN(40)
+	s.store.left.Store(int64(1 + s.rnd.IntN(40)))
 	var post []lock.LockRequest // on its way: arrives late, in any order, and sometimes twice
 	for range 60 {
 		s.smb.fresh = false
 		if s.rnd.IntN(2) == 0 {
 			s.stepSMB()
 			s.settle()
-			if s.store.left <= 0 {
+			if s.store.left.Load() <= 0 {
 				s.crash()
 			} else {
 				s.check()
@@ -330,7 +342,7 @@ func (s *sim) run() {
 			}
 		}
 		s.settle()
-		if s.store.left <= 0 {
+		if s.store.left.Load() <= 0 {
 			s.crash(q)
 			continue
 		}
