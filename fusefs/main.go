@@ -19,7 +19,7 @@
 // with EACCES where an SMB client has denied what it asks for. With O_NONBLOCK it does not wait and fails with EAGAIN. Record locks
 // (fcntl(2), also of open file descriptions) are the same locks that NFS clients take by NLM and SMB clients by LOCK. flock(2) locks are
 // known to the gateway but hold only among local programs. Opened files are read and written at the file system's own speed where the
-// kernel can pass through (Linux 6.9); elsewhere data goes through the daemon.
+// kernel can pass through (Linux 6.9, unless fuse.passthrough is false); elsewhere data goes through the daemon.
 //
 // A range that an SMB client has locked holds back truncation and locks by local programs. It does not hold back what they read and
 // write in a file that they have open: that goes to the file, and nobody is asked.

@@ -11,14 +11,10 @@
 // DESCRIPTION
 //
 //	The gateway decides who may hold what on a file, for every door: byte-range locks, share modes, leases, oplocks and grace. The
-//	other daemons ask it over Unix sockets, and what must outlive a crash is written to its database before anybody is told. It serves NFSv3
+//	other daemons ask it over Unix sockets, and what must outlive a crash is in its database before anybody is told. It serves NFSv3
 //	and MOUNT by itself. An exported directory is served while dittofs-fusefs has it mounted; until then clients are told to try again.
 //
-//	What was told outlives the death of every daemon. With lock.sync = "soon" it is synced 50 ms later, and a crash of the host may take
-//	what was told last; with "always" it is synced first.
-//
-//	After a crash with NFS locks on record a grace period begins, in which clients reclaim them and nobody gets a new one. After a crash of
-//	the host it runs in full, and a client on record may reclaim what nobody else has.
+//	After a crash with NFS locks on record a grace period begins, in which clients reclaim them and nobody gets a new one.
 //
 // FILES
 //

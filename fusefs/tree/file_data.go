@@ -83,11 +83,15 @@ func (t *Tree) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Stat
 	}))
 }
 
-// Lseek finds data and holes. FUSE_LSEEK.
+// Lseek finds data and holes. What was written by a map is only in the page cache of the mount, and the kernel asks without writing it
+// back (fuse_lseek in fs/fuse/file.c): so it is made to. FUSE_LSEEK.
 func (t *Tree) Lseek(cancel <-chan struct{}, in *fuse.LseekIn, out *fuse.LseekOut) fuse.Status {
 	f := t.opens.file(in.Fh)
 	if f == nil {
 		return fuse.EBADF
+	}
+	if f.node.mayBeDirty() {
+		t.server.InodeNotify(f.node.id, 0, 0)
 	}
 	off, err := unix.Seek(f.fd, int64(in.Offset), int(in.Whence))
 	out.Offset = uint64(off)

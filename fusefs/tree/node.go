@@ -61,6 +61,21 @@ func (n *node) where() (dir lock.Key, name string) {
 	return n.dir, n.name
 }
 
+// mayBeDirty reports whether the page cache of the mount may hold what was written by a map: its open lasts as long as it.
+func (n *node) mayBeDirty() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.caching == 0 {
+		return false
+	}
+	for f := range n.files {
+		if f.writes {
+			return true
+		}
+	}
+	return false
+}
+
 // anyFile is some open of n, through which a file without a name is still reached.
 func (n *node) anyFile() *file {
 	n.mu.Lock()

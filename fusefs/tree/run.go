@@ -157,7 +157,8 @@ func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 // mount mounts over the ground number i.
 func (d *door) mount(ctx context.Context, client *ipc.Client, i int) error {
 	e, g := d.exports[i], d.grounds[i]
-	t, err := newTree(treeConfig{name: e.Name, root: g.root, seat: client.Seat, unheard: client.Unheard, log: d.env.Log, metrics: d.metrics})
+	t, err := newTree(treeConfig{name: e.Name, root: g.root, through: d.env.Config.Fuse.Passthrough,
+		seat: client.Seat, unheard: client.Unheard, log: d.env.Log, metrics: d.metrics})
 	if err != nil {
 		return err
 	}

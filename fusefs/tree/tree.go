@@ -63,6 +63,7 @@ type Tree struct {
 type treeConfig struct {
 	name    string   // the export's
 	root    *os.File // the directory beneath the mount
+	through bool     // the kernel may pass through
 	seat    *seat.Seat
 	unheard func() bool // nobody would hear of a change
 	log     *slog.Logger
@@ -119,21 +120,26 @@ func (t *Tree) adopt() error {
 
 // options are how the tree is mounted. under are the flags of the mount that it covers, which go on to hold.
 func (t *Tree) options(under int64) *fuse.MountOptions {
+	var without uint64
+	if !t.through {
+		without = fuse.CAP_PASSTHROUGH
+	}
 	keep := uintptr(under) & (unix.MS_RDONLY | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME)
 	return &fuse.MountOptions{
-		AllowOther:        true,
-		Options:           []string{"default_permissions"},
-		FsName:            source(t.name),
-		Name:              subtype,
-		DirectMountStrict: true,
-		DirectMountFlags:  unix.MS_NOSUID | unix.MS_NODEV | keep,
-		MaxWrite:          1 << 20,
-		MaxBackground:     64,
-		EnableLocks:       true,
-		EnableAcl:         true,
-		ExtraCapabilities: capabilities,
-		MaxStackDepth:     t.depth,
-		Logger:            slog.NewLogLogger(t.log.Handler(), slog.LevelDebug),
+		AllowOther:           true,
+		Options:              []string{"default_permissions"},
+		FsName:               source(t.name),
+		Name:                 subtype,
+		DirectMountStrict:    true,
+		DirectMountFlags:     unix.MS_NOSUID | unix.MS_NODEV | keep,
+		MaxWrite:             1 << 20,
+		MaxBackground:        64,
+		EnableLocks:          true,
+		EnableAcl:            true,
+		ExtraCapabilities:    capabilities,
+		DisabledCapabilities: without,
+		MaxStackDepth:        t.depth,
+		Logger:               slog.NewLogLogger(t.log.Handler(), slog.LevelDebug),
 		PanicHandler: func(r any) fuse.Status {
 			t.log.Error("panic in a request", "panic", r, "stack", string(debug.Stack()))
 			return fuse.EIO
@@ -148,7 +154,9 @@ func (t *Tree) String() string { return subtype }
 func (t *Tree) Init(s *fuse.Server) {
 	t.server = s
 	t.backings.unregister = func(id int32) { s.UnregisterBackingFd(id) }
-	if s.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
+	if !t.through {
+		t.plain.Store(true)
+	} else if s.KernelSettings().Flags64()&fuse.CAP_PASSTHROUGH == 0 {
 		t.plain.Store(true)
 		t.log.Info("no passthrough in this kernel: data goes through the daemon", "export", t.name)
 	}

@@ -53,15 +53,12 @@ func mountAt(t testing.TB, dir string, plain bool) *mounted {
 	}
 	t.Cleanup(g.close)
 	c := newCounter()
-	tr, err := newTree(treeConfig{name: "test", root: g.root, seat: c.seat, unheard: func() bool { return false }, log: slog.New(slog.NewTextHandler(&testLog{t}, nil)),
+	tr, err := newTree(treeConfig{name: "test", root: g.root, through: !plain, seat: c.seat, unheard: func() bool { return false }, log: slog.New(slog.NewTextHandler(&testLog{t}, nil)),
 		metrics: newMetrics(prometheus.NewRegistry())})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.describe = tr.describe
-	if plain {
-		tr.plain.Store(true)
-	}
 	unmount, err := tr.mount(context.WithoutCancel(t.Context()), g, func() { t.Error("unmounted by somebody else") })
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,7 @@ func upCommand() *cli.Command {
 			&cli.StringFlag{Name: "log-level", Value: d.LogLevel},
 			port("nfs", d.Ports.NFS), port("mount", d.Ports.Mount), port("nlm", d.Ports.NLM), port("nsm", d.Ports.NSM),
 			port("smb", d.Ports.SMB), port("metrics", d.Ports.Metrics),
+			&cli.BoolFlag{Name: "no-passthrough", Usage: "data of the mount goes through the daemon, as before Linux 6.9", Hidden: true},
 			&cli.BoolFlag{Name: "no-rpcbind", Usage: "do not register with rpcbind, nor serve port 111"},
 			&cli.DurationFlag{Name: "grace", Value: d.Lock.Grace.D(), Usage: "how long NLM clients may reclaim after a crash"},
 		},
@@ -188,6 +189,7 @@ func upConfig(c *cli.Context) (*config.Config, error) {
 		*p = uint16(v)
 	}
 	cfg.NFS.Rpcbind = !c.Bool("no-rpcbind")
+	cfg.Fuse.Passthrough = !c.Bool("no-passthrough")
 	cfg.LogLevel = c.String("log-level")
 	cfg.Lock.Grace = config.Duration(c.Duration("grace"))
 	cfg.Exports = []config.Export{{Path: dir, Name: filepath.Base(dir), Squash: c.String("squash"), AnonUID: 65534, AnonGID: 65534,

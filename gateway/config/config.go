@@ -28,6 +28,7 @@ type Config struct {
 	Ports    Ports    `toml:"ports"`
 	NFS      NFS      `toml:"nfs"`
 	SMB      SMB      `toml:"smb"`
+	Fuse     Fuse     `toml:"fuse"`
 	Kerberos Kerberos `toml:"kerberos"`
 	Lock     Lock     `toml:"lock"`
 	Exports  []Export `toml:"export"`
@@ -67,6 +68,11 @@ type SMB struct {
 
 	Connections           int `toml:"connections" comment:"that are served at the same time"`
 	ConnectionsPerAddress int `toml:"connections_per_address" comment:"likewise, from one client address"`
+}
+
+// Fuse holds the settings of the local mount.
+type Fuse struct {
+	Passthrough bool `toml:"passthrough" comment:"let the kernel read and write the files beneath by itself where it can; false: data goes through the daemon, as before Linux 6.9"`
 }
 
 // Kerberos holds the settings of every door's Kerberos.
@@ -145,6 +151,7 @@ func Default() *Config {
 		NFS:   NFS{Hold: Duration(3 * time.Second), Rpcbind: true, GrantedFor: Duration(time.Minute), GroupsTTL: Duration(10 * time.Minute), Connections: 16384},
 		SMB: SMB{Signing: "required", Encryption: "enabled", NTLM: true, MinDialect: "2.0.2", BreakTimeout: Duration(35 * time.Second),
 			Durable: Duration(time.Minute), Multichannel: true, Connections: 8192, ConnectionsPerAddress: 1024},
+		Fuse:     Fuse{Passthrough: true},
 		Kerberos: Kerberos{Keytab: "/etc/krb5.keytab"},
 		Lock: Lock{Grace: Duration(45 * time.Second), Sync: "soon", RangesPerFile: 1000, RangesPerClient: 10000, Ranges: 100000,
 			WaitersPerFile: 100, UnlinkOpen: "deny", BrlRead: "deny"},

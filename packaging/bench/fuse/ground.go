@@ -26,11 +26,16 @@ func targets() []target {
 	if hp == "" {
 		hp = "passthrough_hp"
 	}
+	up := func(more ...string) func(lower, _, state string) []string {
+		return func(lower, _, state string) []string {
+			return append([]string{"up", lower, "--state", state, "--no-rpcbind", "--log-level", "warn"}, more...)
+		}
+	}
+	program := filepath.Join(os.Getenv("DITTOFS_BIN"), "dittofs")
 	return []target{
 		{name: "native"},
-		{"dittofs", filepath.Join(os.Getenv("DITTOFS_BIN"), "dittofs"), func(lower, _, state string) []string {
-			return []string{"up", lower, "--state", state, "--no-rpcbind", "--log-level", "warn"}
-		}, true},
+		{"dittofs", program, up(), true},
+		{"dittofs-nopass", program, up("--no-passthrough"), true},
 		{"passthrough_hp", hp, func(lower, mnt, _ string) []string { return []string{"--foreground", lower, mnt} }, false},
 		{"bindfs", "bindfs", func(lower, mnt, _ string) []string { return []string{"-f", lower, mnt} }, false},
 	}
