@@ -95,11 +95,11 @@ bench-nfs: build
 	@packaging/scripts/need ganesha.nfsd=nfs-ganesha-vfs rpcbind=rpcbind rpc.statd=nfs-common ip=iproute2
 	go run ./packaging/bench/nfs $(ARGS)
 
-# The mount's part of `make soak`: one hour of the file exerciser. Needs root.
+# The mount's part of `make soak`: half an hour of the file exerciser with passthrough, and half an hour without. Needs root.
 .PHONY: soak-fuse
 soak: soak-fuse
 soak-fuse: build
-	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_EXERCISE=3600 go test ./packaging/check -run FileExerciser -count 1 -v -timeout 2h
+	DITTOFS_BIN=$(CURDIR)/bin DITTOFS_EXERCISE=1800 go test ./packaging/check -run FileExerciser -count 1 -v -timeout 2h
 
 # The mount beside the file system itself, libfuse's passthrough_hp (PASSTHROUGH_HP=PATH) and bindfs. Needs root. ARGS=-cpu counts what the
 # processors did, which says more on a busy machine.

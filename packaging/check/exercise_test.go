@@ -25,6 +25,10 @@ const sizeMost = 300_000
 // cut and punch it, rename it, with fcntl locks on the mount taking turns. The same is done to a file elsewhere, and every byte that is
 // read is compared. DITTOFS_EXERCISE is how many seconds, DITTOFS_SEED the seed.
 func TestFileExerciser(t *testing.T) {
+	bothWays(t, exerciseFile)
+}
+
+func exerciseFile(t *testing.T, way ...string) {
 	number := func(name string, otherwise int) int {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 			return n
@@ -35,7 +39,7 @@ func TestFileExerciser(t *testing.T) {
 	dir := tree(t)
 	write(t, filepath.Join(dir, "f"), "")
 	write(t, filepath.Join(dir, "turn"), "")
-	g := up(t, dir)
+	g := up(t, dir, way...)
 	model := filepath.Join("/run", "exercised")
 	write(t, model, "")
 	var users []*exec.Cmd

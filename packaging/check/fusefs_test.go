@@ -26,10 +26,30 @@ func stuck() map[string]bool {
 	return in
 }
 
+// bothWays runs a test on a mount whose data the kernel passes through, where it can, and on one whose data goes through the daemon.
+func bothWays(t *testing.T, do func(t *testing.T, way ...string)) {
+	t.Run("passthrough", func(t *testing.T) { do(t) })
+	t.Run("daemon", func(t *testing.T) { do(t, "--no-passthrough") })
+}
+
+// restartFusefs kills fusefs and returns when another serves.
+func (g *gateway) restartFusefs() {
+	g.t.Helper()
+	old := g.pid("fusefs")
+	syscall.Kill(old, syscall.SIGKILL)
+	for deadline := time.Now().Add(20 * time.Second); g.pid("fusefs") == old || !g.serving(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.t.Fatal("fusefs did not come back")
+		}
+	}
+}
+
 // kill -9 of fusefs while local programs work: the path is served again within two seconds, nobody is stuck, and the programs go on.
-func TestFusefsKilledUnderLoad(t *testing.T) {
+func TestFusefsKilledUnderLoad(t *testing.T) { bothWays(t, fusefsKilledUnderLoad) }
+
+func fusefsKilledUnderLoad(t *testing.T, way ...string) {
 	dir := tree(t)
-	g := up(t, dir)
+	g := up(t, dir, way...)
 	ctx, stop := context.WithCancel(t.Context())
 	var load sync.WaitGroup
 	var done atomic.Int64
@@ -83,13 +103,7 @@ func TestOpensOutliveFusefs(t *testing.T) {
 	g := up(t, dir)
 	l := local(t)
 	fd := l.do("open", args{"name": filepath.Join(dir, "f"), "flags": os.O_RDWR}).FD
-	old := g.pid("fusefs")
-	syscall.Kill(old, syscall.SIGKILL)
-	for deadline := time.Now().Add(20 * time.Second); g.pid("fusefs") == old || !g.serving(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("fusefs did not come back")
-		}
-	}
+	g.restartFusefs()
 	if a := l.do("write", args{"fd": fd, "offset": 0, "data": "late"}); a.Errno != "" {
 		t.Logf("the kernel does not pass through: %s", a.Errno)
 		return
@@ -115,5 +129,60 @@ func TestOpensOutliveFusefs(t *testing.T) {
 	}
 	if st != statusOK {
 		t.Errorf("after the program's close: %s", st)
+	}
+}
+
+// Who wrote, waited for a lock or had a map when fusefs was killed is not left hanging: what the daemon served ends in an error, and
+// what it holds back no longer is free for the next who open the file.
+func TestHoldersOfAKilledMount(t *testing.T) { bothWays(t, holdersOfAKilledMount) }
+
+func holdersOfAKilledMount(t *testing.T, way ...string) {
+	dir := tree(t)
+	write(t, filepath.Join(dir, "f"), "0123456789")
+	g := up(t, dir, way...)
+	type user struct {
+		*peer
+		fd int
+	}
+	start := func() user {
+		p := local(t)
+		return user{p, p.do("open", args{"name": filepath.Join(dir, "f"), "flags": os.O_RDWR}).FD}
+	}
+	holder, ranger, flocker, mapper := start(), start(), start(), start()
+	for do, a := range map[string]args{"lock": {"fd": holder.fd, "kind": "write", "start": 0, "length": 4}, "flock": {"fd": holder.fd}} {
+		if e := holder.do(do, a).Errno; e != "" {
+			t.Fatalf("%s: %s", do, e)
+		}
+	}
+	if got := mapper.do("map", args{"fd": mapper.fd, "length": 10}).Data; got != "0123456789" {
+		t.Fatalf("the map says %q", got)
+	}
+	ranges := ranger.begin("lock", args{"fd": ranger.fd, "kind": "write", "start": 0, "length": 4, "wait": true})
+	flocks := flocker.begin("flock", args{"fd": flocker.fd})
+	waits(t, "fcntl(F_SETLKW)", ranges)
+	waits(t, "flock", flocks)
+	g.restartFusefs()
+
+	type seen struct{ ranges, flocks, write, poke string }
+	got := seen{
+		ranges: within(t, 5*time.Second, "fcntl(F_SETLKW)", ranges).Errno,
+		flocks: within(t, 5*time.Second, "flock", flocks).Errno,
+		write:  within(t, 5*time.Second, "write", holder.begin("write", args{"fd": holder.fd, "offset": 4, "data": "W"})).Errno,
+		poke:   within(t, 5*time.Second, "poke", mapper.begin("poke", args{"offset": 5, "data": "M"})).Errno,
+	}
+	want := seen{ranges: "ECONNABORTED", flocks: "ECONNABORTED"}
+	text := "0123WM6789"
+	if way != nil {
+		want.write, want.poke, text = "ENOTCONN", "ENOTCONN", "0123456789"
+	}
+	if got != want {
+		t.Errorf("after kill -9 of fusefs: %+v, want %+v", got, want)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || string(b) != text {
+		t.Errorf("the file is %q, %v; want %q", b, err, text)
+	}
+	next := start()
+	if e := next.do("lock", args{"fd": next.fd, "kind": "write", "start": 0, "length": 4}).Errno; e != "" {
+		t.Errorf("a lock of the next program: %s", e)
 	}
 }

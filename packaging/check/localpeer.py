@@ -1,11 +1,12 @@
 """A local program for tests: one JSON command a line on standard input, one JSON answer a line on standard output.
 
 Commands: open name flags | close fd | lock fd kind start length [wait] | unlock fd start length | test fd start length |
-read fd offset length | write fd offset data. A refusal is {"errno": NAME}.
+read fd offset length | write fd offset data | flock fd | map fd length | poke offset data: into the last map, and msync. A refusal is {"errno": NAME}.
 """
 import errno
 import fcntl
 import json
+import mmap
 import os
 import struct
 import sys
@@ -52,11 +53,30 @@ def write(fd, offset, data):
     return {"wrote": os.pwrite(fd, data.encode("latin-1"), offset)}
 
 
+def flock_(fd):
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return {}
+
+
+maps = []
+
+
+def map_(fd, length):
+    maps.append(mmap.mmap(fd, length))
+    return {"data": maps[-1][:length].decode("latin-1")}
+
+
+def poke(offset, data):
+    maps[-1][offset:offset + len(data)] = data.encode("latin-1")
+    maps[-1].flush()
+    return {}
+
+
 for line in sys.stdin:
     c = json.loads(line)
     do = c.pop("do")
     try:
-        a = globals()["open_" if do == "open" else do](**c)
+        a = globals()[do + "_" if do in ("open", "flock", "map") else do](**c)
     except OSError as e:
         a = {"errno": errno.errorcode[e.errno]}
     print(json.dumps(a), flush=True)

@@ -101,10 +101,12 @@ func holders(t *testing.T, g *gateway) []holder {
 }
 
 // A lock of any door excludes the others', and when its holder lets go, a waiter of another door gets it.
-func TestOneLockTable(t *testing.T) {
+func TestOneLockTable(t *testing.T) { bothWays(t, oneLockTable) }
+
+func oneLockTable(t *testing.T, way ...string) {
 	dir := tree(t)
 	write(t, filepath.Join(dir, "f"), "0123456789")
-	g := up(t, dir)
+	g := up(t, dir, way...)
 	all := holders(t, g)
 	for _, a := range all {
 		for _, b := range all {
@@ -145,10 +147,12 @@ func write(t *testing.T, path, data string) {
 }
 
 // An RWH lease is broken by another door's writing, which waits for the acknowledgement.
-func TestLeaseIsBroken(t *testing.T) {
+func TestLeaseIsBroken(t *testing.T) { bothWays(t, leaseIsBroken) }
+
+func leaseIsBroken(t *testing.T, way ...string) {
 	dir := tree(t)
 	write(t, filepath.Join(dir, "f"), "0123456789")
-	g := up(t, dir)
+	g := up(t, dir, way...)
 	const key, rwh, r = "000102030405060708090a0b0c0d0e0f", 7, 1
 	for _, c := range []struct {
 		name  string
@@ -197,10 +201,12 @@ func TestLeaseIsBroken(t *testing.T) {
 }
 
 // An SMB open that denies writing holds back the other doors' writing, and nothing else.
-func TestDenyWrite(t *testing.T) {
+func TestDenyWrite(t *testing.T) { bothWays(t, denyWrite) }
+
+func denyWrite(t *testing.T, way ...string) {
 	dir := tree(t)
 	write(t, filepath.Join(dir, "f"), "0123456789")
-	g := up(t, dir)
+	g := up(t, dir, way...)
 	s, n, l := g.smb(t), g.nfs(t, 0), local(t)
 	fh := n.must("f")
 	path := filepath.Join(dir, "f")
