@@ -34,6 +34,9 @@ type Options struct {
 	// Sink gets every event but the Answers that a blocking call of the Seat took, in order, from one goroutine. It may ask the counter.
 	// A Granted Answer that finds nobody who wants it is the Sink's to release.
 	Sink func(lock.Event)
+	// Breaks, if not nil, gets the breaks instead. told is to be called once the client was told, or cannot be: by then calls wait for
+	// it that the break came before.
+	Breaks func(b lock.Break, told func())
 	// Describe, if not nil, says that the door borrows quiet marks. It fills in Path and User of an open that was made without them.
 	Describe func(r *lock.OpenRequest)
 	// Eases says that the door takes the ease of its opens (lock/ease.go): reading and writing that costs no question.
@@ -155,6 +158,7 @@ type counter struct {
 type line struct {
 	client  *ttrpc.Client
 	lanes   lanes
+	breaks  breaks
 	token   []byte               // of its lanes
 	rpc     lockpb.CounterClient // by a lane or by client
 	dead    chan struct{}        // closed when the connection has ended
@@ -165,6 +169,15 @@ type line struct {
 func (l *line) hangup() {
 	l.lanes.end()
 	l.client.Close()
+}
+
+// item is an event that came by l.
+func (l *line) item(e lock.Event) item {
+	i := item{Event: e}
+	if e.Break != nil {
+		i.told = l.breaks.arrive()
+	}
+	return i
 }
 
 // errDisconnected is what remains of a request whose connection ended.
@@ -185,6 +198,7 @@ func (m *counter) ask(ctx context.Context, send func(context.Context, *line) err
 		u.over()
 		l.asking.Done()
 		if err == nil {
+			l.breaks.wait(u.breaks)
 			return nil
 		}
 		st, answered := status.FromError(err)
@@ -370,7 +384,7 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 					m.easeOf(l, e.Mark)
 				} else if e.Mark != nil {
 					m.mark(l, e.Mark)
-				} else if !m.event(e) {
+				} else if !m.event(l.item(e)) {
 					m.options.Log.Error("sink does not take its events", "waiting", queueMax)
 					return
 				}
@@ -381,7 +395,7 @@ func (m *counter) connect(ctx, life context.Context) (*line, error) {
 }
 
 // event enters one event in the ledger and hands it on; false if there are too many.
-func (m *counter) event(e lock.Event) bool {
+func (m *counter) event(e item) bool {
 	switch {
 	case e.Answer != nil:
 		m.ledger.answer(*e.Answer)
@@ -396,7 +410,13 @@ func (m *counter) event(e lock.Event) bool {
 	case e.Change == nil && e.Watch == nil:
 		return true // of a kind that this version does not know
 	}
-	return m.options.Sink == nil || m.events.put(e)
+	if m.options.Sink == nil {
+		if e.told != nil {
+			e.told()
+		}
+		return true
+	}
+	return m.events.put(e)
 }
 
 // sink hands events to the door until life ends.
@@ -410,6 +430,6 @@ func (m *counter) sink(life context.Context) {
 		if !ok {
 			return
 		}
-		m.options.Sink(e)
+		m.hand(e)
 	}
 }

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ import (
 // connection whose Hello gave the token, and ends with it. It is a SOCK_SEQPACKET socket; the first packet is the token, then
 //
 //	request: Verb, message of lock.proto
-//	answer:  0, message of lock.proto, or a code of grpc/codes, text
+//	answer:  0, how many breaks the connection was sent before (8 bytes, big-endian), message of lock.proto, or a code of grpc/codes, text
 //
 // What finds no lane free, or is larger than LaneMax, goes by ttrpc; no order is promised between calls that are under way together.
 
@@ -164,27 +165,30 @@ func (ls *lanes) end() {
 }
 
 // call asks by a lane. sent says that it did: else the request has not left.
-func (ls *lanes) call(v Verb, r, res proto.Message) (sent bool, err error) {
+func (ls *lanes) call(v Verb, r, res proto.Message) (sent bool, breaks uint64, err error) {
 	ln := ls.take()
 	if ln == nil {
-		return false, nil
+		return false, 0, nil
 	}
 	b, err := proto.MarshalOptions{}.MarshalAppend(append(ln.buf[:0], byte(v)), r)
 	if err != nil || len(b) > LaneMax {
 		ls.put(ln)
-		return false, nil
+		return false, 0, nil
 	}
 	n, err := ln.exchange(b)
 	if err != nil {
 		ls.drop(ln)
-		return true, err
+		return true, 0, err
 	}
 	defer ls.put(ln)
 	b = ln.buf[:n]
 	if code := codes.Code(b[0]); code != codes.OK {
-		return true, status.Error(code, string(b[1:]))
+		return true, 0, status.Error(code, string(b[1:]))
 	}
-	return true, proto.Unmarshal(b[1:], res)
+	if len(b) < 9 {
+		return true, 0, io.ErrUnexpectedEOF
+	}
+	return true, binary.BigEndian.Uint64(b[1:]), proto.Unmarshal(b[9:], res)
 }
 
 // exchange sends b and receives the answer into the lane's buffer. An answer that does not come within Deadline is
@@ -215,6 +219,7 @@ type until struct {
 	once   sync.Once
 	timed  context.Context
 	cancel context.CancelFunc // nil: there is no timer
+	breaks uint64             // the counter had sent so many before it answered
 }
 
 func (u *until) start() context.Context {
@@ -244,12 +249,15 @@ func by[A proto.Message, B any, PB interface {
 	proto.Message
 }](ctx context.Context, p post, v Verb, r A, otherwise func(lockpb.CounterClient, context.Context, A) (PB, error)) (PB, error) {
 	res := PB(new(B))
-	sent, err := p.lanes.call(v, r, res)
+	sent, breaks, err := p.lanes.call(v, r, res)
 	if !sent {
 		return otherwise(p.CounterClient, ctx, r)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if u, ok := ctx.(*until); ok {
+		u.breaks = breaks
 	}
 	return res, nil
 }

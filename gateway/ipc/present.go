@@ -88,7 +88,7 @@ func (m *counter) presentOpen(ctx context.Context, l *line, r lock.OpenRequest) 
 		m.options.Log.Warn("open did not come back", "open", r.Open, "file", r.Key, "path", r.Path, "owner", r.Owner, "outcome", res.Outcome)
 	}
 	if b := m.ledger.regranted(r, res); b != nil {
-		m.event(lock.Event{Break: b})
+		m.event(item{Event: lock.Event{Break: b}})
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (m *counter) presentTicket(ctx context.Context, l *line, t numbered) error 
 	}
 	m.ledger.answerLate(a)
 	if !m.deliver(a) && m.options.Sink != nil {
-		m.events.put(lock.Event{Answer: &a})
+		m.events.put(item{Event: lock.Event{Answer: &a}})
 	}
 	return nil
 }

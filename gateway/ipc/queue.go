@@ -1,10 +1,6 @@
 package ipc
 
-import (
-	"sync"
-
-	"dittofs/gateway/lock"
-)
+import "sync"
 
 // queueMax bounds the events that wait for a Sink.
 const queueMax = 1 << 17
@@ -13,7 +9,7 @@ const queueMax = 1 << 17
 type queue struct {
 	mu     sync.Mutex // guards the fields below
 	filled *sync.Cond
-	events []lock.Event
+	events []item
 	closed bool
 }
 
@@ -24,7 +20,7 @@ func newQueue() *queue {
 }
 
 // put adds e; false if the queue is full or closed.
-func (q *queue) put(e lock.Event) bool {
+func (q *queue) put(e item) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || len(q.events) >= queueMax {
@@ -36,17 +32,17 @@ func (q *queue) put(e lock.Event) bool {
 }
 
 // get waits for the next event; false when the queue is closed.
-func (q *queue) get() (lock.Event, bool) {
+func (q *queue) get() (item, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.events) == 0 && !q.closed {
 		q.filled.Wait()
 	}
 	if q.closed {
-		return lock.Event{}, false
+		return item{}, false
 	}
 	e := q.events[0]
-	q.events[0] = lock.Event{}
+	q.events[0] = item{}
 	q.events = q.events[1:]
 	if len(q.events) == 0 {
 		q.events = nil

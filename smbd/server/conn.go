@@ -112,7 +112,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.notices.end()
 	c.end(context.WithoutCancel(ctx))
 	for _, d := range lost {
-		c.s.broken(d.b, d.tried...)
+		c.s.broken(d.b, func() {}, d.tried...)
 	}
 	c.adrift.Wait()
 }

@@ -65,7 +65,7 @@ func (c *conn) follow(b lock.Break, tried []*conn) {
 	d.mu.Lock()
 	if d.ended {
 		d.mu.Unlock()
-		c.s.broken(b, tried...)
+		c.s.broken(b, func() {}, tried...)
 		return
 	}
 	defer d.mu.Unlock()

@@ -16,20 +16,26 @@ import (
 // announceTime is how long a break waits for the CREATE response that names what is broken.
 const announceTime = 5 * time.Second
 
-// broken sends the client of an open or lease the break that the counter decided, by a connection that was not tried before.
-func (s *Server) broken(b lock.Break, tried ...*conn) {
+// Broken sends the client of an open or lease the break that the counter decided, without waiting for it. It calls told when the break was
+// written, or goes nowhere.
+func (s *Server) Broken(b lock.Break, told func()) { s.broken(b, told) }
+
+// broken is Broken by a connection that was not tried before.
+func (s *Server) broken(b lock.Break, told func(), tried ...*conn) {
 	o, routes := s.routes(b, tried)
 	if o == nil {
 		s.log.Debug("break of an open that is gone", "file", b.Key)
+		told()
 		return
 	}
 	for _, c := range routes {
 		tried := append(tried[:len(tried):len(tried)], c)
-		if c.notify(func() { o.announce(c, b, tried) }) {
+		if c.notify(func() { o.announce(c, b, told, tried) }) {
 			return
 		}
 	}
 	s.log.Debug("break of an open whose client is away", "file", b.Key)
+	told()
 }
 
 // routes finds the open that a break names, and the connections that it can go by: the open's own first, as [MS-SMB2] 3.3.4.6 has it.
@@ -50,7 +56,7 @@ func (s *Server) routes(b lock.Break, tried []*conn) (o *open, routes []*conn) {
 }
 
 // announce sends a break once the client knows the open.
-func (o *open) announce(c *conn, b lock.Break, tried []*conn) {
+func (o *open) announce(c *conn, b lock.Break, told func(), tried []*conn) {
 	t := time.NewTimer(announceTime)
 	defer t.Stop()
 	select {
@@ -59,9 +65,10 @@ func (o *open) announce(c *conn, b lock.Break, tried []*conn) {
 	case <-t.C:
 	}
 	if o.sendBreak(c, b) != nil {
-		c.s.broken(b, tried...)
+		c.s.broken(b, told, tried...)
 		return
 	}
+	told()
 	c.follow(b, tried)
 }
 

@@ -90,7 +90,7 @@ func (s *Server) Join(locks *seat.Seat) { s.locks = locks }
 func (s *Server) Event(e lock.Event) {
 	switch {
 	case e.Break != nil:
-		s.broken(*e.Break)
+		s.Broken(*e.Break, func() {})
 	case e.Change != nil:
 		s.listings.changed(*e.Change)
 		s.watches.changed(*e.Change)

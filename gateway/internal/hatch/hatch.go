@@ -49,6 +49,8 @@ type Seat interface {
 	Returned(ctx context.Context, marks []uint32) error
 	// Rested says that an open asks again.
 	Rested(open uint64)
+	// Breaks counts the breaks that the seat was ever told, those on their way included.
+	Breaks() uint64
 }
 
 // Doors says whose hatches there are, and by which door each daemon comes.

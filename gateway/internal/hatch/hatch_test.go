@@ -115,8 +115,9 @@ func claim(reclaim bool) string {
 	return ""
 }
 
-func (s *deskSeat) Borrow()       {}
-func (s *deskSeat) Rested(uint64) {}
+func (s *deskSeat) Borrow()        {}
+func (s *deskSeat) Rested(uint64)  {}
+func (s *deskSeat) Breaks() uint64 { return 0 }
 
 func (s *deskSeat) Returned(_ context.Context, marks []uint32) error {
 	s.say("returned", marks, "%v", marks)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/binary"
 	"net"
 	"time"
 
@@ -132,7 +133,7 @@ func (v *visit) answer(ctx context.Context, in, out []byte) ([]byte, error) {
 	if len(in) == 0 || len(in) > ipc.LaneMax || int(in[0]) >= len(laneVerbs) || laneVerbs[in[0]] == nil {
 		return nil, status.Errorf(codes.InvalidArgument, "a lane's request of %d bytes", len(in))
 	}
-	b, err := v.safely(ctx, in, append(out, byte(codes.OK)))
+	b, err := v.safely(ctx, in, append(out, make([]byte, 1+8)...))
 	if err == nil && len(b) > ipc.LaneMax {
 		err = status.Errorf(codes.ResourceExhausted, "an answer of %d bytes", len(b))
 	}
@@ -141,9 +142,21 @@ func (v *visit) answer(ctx context.Context, in, out []byte) ([]byte, error) {
 		if !ok {
 			s = status.FromContextError(err)
 		}
-		b = append(append(out[:0], byte(s.Code())), s.Message()...)
+		return append(append(out[:0], byte(s.Code())), s.Message()...), nil
 	}
+	b[0] = byte(codes.OK)
+	binary.BigEndian.PutUint64(b[1:], v.breaks())
 	return b, nil
+}
+
+// breaks counts those that the seat was ever told, or is being told.
+func (v *visit) breaks() uint64 {
+	s, rise, err := v.sit()
+	if err != nil {
+		return 0
+	}
+	defer rise()
+	return s.Breaks()
 }
 
 func (v *visit) safely(ctx context.Context, in, out []byte) (b []byte, err error) {

@@ -11,12 +11,13 @@ import (
 
 // Seat is one door's place at the counter. It implements lock.Manager; its numbers of opens, accesses and tickets are its own.
 type Seat struct {
-	m    *Manager
-	n    uint64
-	door lock.Door
-	name string
-	sink func(lock.Event)
-	easy atomic.Bool // the door takes its opens' ease
+	m      *Manager
+	n      uint64
+	door   lock.Door
+	name   string
+	sink   func(lock.Event)
+	easy   atomic.Bool   // the door takes its opens' ease
+	breaks atomic.Uint64 // it was told, or will be
 
 	mu       sync.Mutex // guards the fields below
 	opens    map[uint64]lock.Key
@@ -102,6 +103,9 @@ func (m *Manager) Attach(door lock.Door, name string, sink func(lock.Event)) *Se
 	return s
 }
 
+// Breaks counts the breaks that the seat was ever told, those on their way included.
+func (s *Seat) Breaks() uint64 { return s.breaks.Load() }
+
 // tell queues an event for a seat, behind seq.
 func (m *Manager) tell(seat uint64, e lock.Event, seq uint64) {
 	m.mu.Lock()
@@ -126,6 +130,7 @@ func (m *Manager) tell(seat uint64, e lock.Event, seq uint64) {
 		m.ended(&w, e.Answer.Outcome, e.Answer.Holder)
 	}
 	if e.Break != nil {
+		s.breaks.Add(1)
 		m.metrics.breaks[e.Break.Kind].Inc()
 		m.log.Info("lease break", "file", e.Break.Key, "client", e.Break.Client, "from", e.Break.From, "to", e.Break.To, "ack", e.Break.AckRequired)
 	}
