@@ -2,7 +2,9 @@ package tree
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -24,12 +26,17 @@ func Run(ctx context.Context, env daemon.Env) error {
 	if err := checkDevice(); err != nil {
 		return err
 	}
-	d := &door{env: env, metrics: newMetrics(env.Metrics), lost: make(chan *Tree, 1)}
+	d := &door{env: env, metrics: newMetrics(env.Metrics), lost: make(chan *Tree, 1), want: env.Config.Exports, refused: map[string]string{}}
 	defer d.close()
+	var refusals []error
 	for _, e := range env.Config.Exports {
 		if err := d.prepare(ctx, e); err != nil {
-			return err
+			refusals = append(refusals, err)
+			d.refuse(e, err)
 		}
+	}
+	if len(d.exports) == 0 {
+		return errors.Join(refusals...)
 	}
 	if err := d.refuseNested(); err != nil {
 		return err
@@ -46,10 +53,12 @@ func Run(ctx context.Context, env daemon.Env) error {
 type door struct {
 	env     daemon.Env
 	metrics *metrics
-	exports []config.Export
+	want    []config.Export
+	exports []config.Export // of those, the ones that are mounted or were, each with its ground
 	grounds []*ground
-	lost    chan *Tree // one that somebody else unmounted
-	undo    []func()   // unmount, in the order of mounting
+	lost    chan *Tree        // one that somebody else unmounted
+	refused map[string]string // why an export is not mounted, by its path
+	undo    []func()          // unmount, in the order of mounting
 
 	mu    sync.Mutex // guards trees: events may come before they are there
 	trees []*Tree
@@ -67,6 +76,17 @@ func (d *door) prepare(ctx context.Context, e config.Export) error {
 		}
 	}
 	return nil
+}
+
+// again is how often an export that cannot be mounted is tried.
+const again = 5 * time.Second
+
+// refuse notes that an export is not mounted, and so not served; the others are. Each reason is told once.
+func (d *door) refuse(e config.Export, err error) {
+	if d.refused[e.Path] != err.Error() {
+		d.refused[e.Path] = err.Error()
+		d.env.Log.Error("export is not mounted, and not served", "export", e.Name, "err", err)
+	}
 }
 
 // refuseNested refuses an export inside another: its files would have two sets of caches on this machine.
@@ -112,7 +132,8 @@ func (d *door) describe(r *lock.OpenRequest) {
 	}
 }
 
-// serve mounts, offers the clones, and takes both back in the opposite order. At SIGHUP it mounts what the configuration has more.
+// serve mounts, offers the clones, and takes both back in the opposite order. At SIGHUP it mounts what the configuration has more, and now
+// and then it tries what could not be mounted.
 func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 	defer func() {
 		for _, unmount := range slices.Backward(d.undo) {
@@ -133,6 +154,8 @@ func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 	}
 	defer func() { withdraw() }() // before the mounts go
 	d.env.Ready()
+	retry := time.NewTicker(again)
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -140,17 +163,22 @@ func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 		case t := <-d.lost:
 			return fmt.Errorf("export %s was unmounted", t.name)
 		case <-d.env.Reload:
-			if !d.reload(ctx, client) {
+			d.reload()
+		case <-retry.C:
+			if len(d.refused) == 0 {
 				continue
 			}
-			again, err := d.offer(ctx)
-			if err != nil {
-				d.env.Log.Error("new exports are mounted and not offered", "err", err)
-				continue
-			}
-			withdraw()
-			withdraw = again
 		}
+		if !d.more(ctx, client) {
+			continue
+		}
+		offered, err := d.offer(ctx)
+		if err != nil {
+			d.env.Log.Error("new exports are mounted and not offered", "err", err)
+			continue
+		}
+		withdraw()
+		withdraw = offered
 	}
 }
 
@@ -190,20 +218,29 @@ func (d *door) offer(ctx context.Context) (withdraw func(), err error) {
 	return withdraw, ipc.OfferTrees(ctx, d.env.Socket("trees"), trees)
 }
 
-// reload mounts the exports that came and reports whether there are any. One that went stays mounted until this daemon ends, so that
-// whoever still serves it is not gone around.
-func (d *door) reload(ctx context.Context, client *ipc.Client) (more bool) {
+// reload reads which exports there are to be.
+func (d *door) reload() {
 	cfg, err := d.env.Load()
 	if err != nil {
 		d.env.Log.Error("configuration not reloaded", "err", err)
-		return false
+		return
 	}
-	for _, e := range cfg.Exports {
+	d.want = cfg.Exports
+	maps.DeleteFunc(d.refused, func(path, _ string) bool {
+		return !slices.ContainsFunc(d.want, func(e config.Export) bool { return e.Path == path })
+	})
+}
+
+// more mounts the exports that came, or could not be mounted before, and reports whether there are any. One that went stays mounted until
+// this daemon ends, so that whoever still serves it is not gone around.
+func (d *door) more(ctx context.Context, client *ipc.Client) (more bool) {
+	for _, e := range d.want {
 		if slices.ContainsFunc(d.exports, func(have config.Export) bool { return have.Path == e.Path }) {
 			continue
 		}
 		n := len(d.grounds)
-		if err = d.prepare(ctx, e); err == nil {
+		err := d.prepare(ctx, e)
+		if err == nil {
 			if err = d.refuseNested(); err == nil {
 				err = d.mount(ctx, client, n)
 			}
@@ -213,11 +250,11 @@ func (d *door) reload(ctx context.Context, client *ipc.Client) (more bool) {
 			}
 		}
 		if err != nil {
-			d.env.Log.Error("export that came is not mounted", "export", e.Name, "err", err)
+			d.refuse(e, err)
 			continue
 		}
+		delete(d.refused, e.Path)
 		more = true
-		d.env.Log.Info("dittofs-smbd serves the new export after a restart", "export", e.Name)
 	}
 	return more
 }
