@@ -51,7 +51,7 @@ func TestChannels(t *testing.T) {
 		number, key = n, o.Key
 	}
 	s.counter.mu.Unlock()
-	s.Event(lock.Event{Break: &lock.Break{Kind: lock.Oplock, Open: number, Key: key, To: lock.R}})
+	s.Broken(lock.Break{Kind: lock.Oplock, Open: number, Key: key, To: lock.R}, func() {})
 	if h, _ := q.receive(); h.Command != smb2.OplockBreak {
 		t.Errorf("over the other channel: %v", &h)
 	}

@@ -86,11 +86,9 @@ func New(cfg Config) *Server {
 // Join gives the Server its seat at the counter, whose events go to Event.
 func (s *Server) Join(locks *seat.Seat) { s.locks = locks }
 
-// Event takes what the counter tells. It never waits for a client.
+// Event takes what the counter tells, but for breaks: those are Broken's. It never waits for a client.
 func (s *Server) Event(e lock.Event) {
 	switch {
-	case e.Break != nil:
-		s.Broken(*e.Break, func() {})
 	case e.Change != nil:
 		s.listings.changed(*e.Change)
 		s.watches.changed(*e.Change)

@@ -501,7 +501,7 @@ func TestLeaseBreak(t *testing.T) {
 		t.Fatalf("granted %x, %+v, want %+v", a.OplockLevel, a.Contexts.Lease, want)
 	}
 	client := lock.GUID{1, 2, 3}
-	s.Event(lock.Event{Break: &lock.Break{Client: client, LeaseKey: lock.GUID{9}, Kind: lock.LeaseV2, From: lock.R | lock.W | lock.H, To: lock.R | lock.H, Epoch: 5, AckRequired: true}})
+	s.Broken(lock.Break{Client: client, LeaseKey: lock.GUID{9}, Kind: lock.LeaseV2, From: lock.R | lock.W | lock.H, To: lock.R | lock.H, Epoch: 5, AckRequired: true}, func() {})
 	h, msg := p.receive()
 	var b smb2.LeaseBreakNotification
 	if err := b.Parse(msg); err != nil || h.MessageID != smb2.BreakMessageID || h.SessionID != 0 || h.TreeID != 0 ||
@@ -534,7 +534,7 @@ func TestOplockBreak(t *testing.T) {
 	for number = range s.counter.opens {
 	}
 	s.counter.mu.Unlock()
-	s.Event(lock.Event{Break: &lock.Break{Kind: lock.Oplock, Open: number, From: lock.R | lock.W | lock.H, To: lock.R, AckRequired: true}})
+	s.Broken(lock.Break{Kind: lock.Oplock, Open: number, From: lock.R | lock.W | lock.H, To: lock.R, AckRequired: true}, func() {})
 	_, msg := p.receive()
 	var b smb2.OplockBreakNotification
 	if err := b.Parse(msg); err != nil || b != (smb2.OplockBreakNotification{OplockLevel: smb2.OplockII, FileID: a.FileID}) {
