@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"dittofs/gateway/lock"
 )
 
 // breaks are the breaks that came by one connection, numbered from 1. An answer in a lane says how many the counter had sent by then, and
@@ -82,12 +80,6 @@ func (b *breaks) wait(n uint64) {
 			return
 		}
 	}
-}
-
-// item is an event on its way to the Sink.
-type item struct {
-	lock.Event
-	told func() // a break's that came by a connection; else nil
 }
 
 // hand gives the door what came.

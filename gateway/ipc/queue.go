@@ -1,9 +1,19 @@
 package ipc
 
-import "sync"
+import (
+	"sync"
+
+	"dittofs/gateway/lock"
+)
 
 // queueMax bounds the events that wait for a Sink.
 const queueMax = 1 << 17
+
+// item is an event on its way to the Sink.
+type item struct {
+	lock.Event
+	told func() // a break's that came by a connection; else nil
+}
 
 // queue is the events between the connection and the Sink.
 type queue struct {
