@@ -12,7 +12,8 @@
 //
 // For each exported directory fusefs takes a clone of the directory (open_tree(2)), mounts itself over the directory's own path, and
 // hands the clone to the gateway and to smbd, which work beneath the mount. A directory is served over the network only while it is
-// mounted here, so that no program goes around the locks.
+// mounted here, so that no program goes around the locks. One that cannot be mounted has a line in the log, keeps no other from being
+// served, and is tried again every five seconds.
 //
 // A local open(2) of a file that no SMB or NLM client has open costs no message: fusefs holds a mark for it, which the gateway calls back
 // before it lets such a client in. Otherwise a local open asks the gateway: it waits while an SMB client gives its lease back, and fails
