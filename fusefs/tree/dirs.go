@@ -4,9 +4,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // dirs keeps the directories open that are being worked in: to open one by its handle, and to close it, costs more than most of what is
