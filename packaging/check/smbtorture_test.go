@@ -158,8 +158,12 @@ func TestSMBTorture(t *testing.T) {
 func (g *gateway) smbtorture(t *testing.T, base, work string) (results, reasons map[string]string) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(g.Ready["smb"])
+	iptables, err := filepath.Abs("smbtorture/iptables")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command("smbtorture/run", "127.0.0.1", port, "share", smbUser, "-", work+"/list", work+"/out.tsv")
-	cmd.Env = append(os.Environ(), "SMB_PASS="+smbPassword, "QUIET=1", "EXTRA=--option=torture:use_iptables=yes", "PRE_CMD=rm -rf "+base+"/share/*")
+	cmd.Env = append(os.Environ(), "SMB_PASS="+smbPassword, "QUIET=1", "EXTRA=--option=torture:use_iptables=yes --option=torture:iptables_command="+iptables, "PRE_CMD=rm -rf "+base+"/share/*")
 	out, err := cmd.CombinedOutput()
 	if _, ran := err.(*exec.ExitError); err != nil && !ran {
 		t.Fatalf("smbtorture/run: %v\n%s", err, out)
