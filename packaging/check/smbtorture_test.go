@@ -46,14 +46,15 @@ func TestSMBTorture(t *testing.T) {
 	base := filepath.Dir(tree(t))
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "state = %q\nrun = %q\nlisten = \"127.0.0.1\"\nlog_level = \"warn\"\n", base+"/state", base+"/state/run")
-	for name, more := range torture {
+	// The first export's owner is as whom the user acts.
+	for _, name := range slices.Sorted(maps.Keys(torture)) {
 		dir := filepath.Join(base, name)
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
 		os.Chmod(dir, 0o777)
 		os.Chown(dir, owner, owner)
-		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\ninsecure = true\n%s\n", dir, name, more)
+		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\ninsecure = true\n%s\n", dir, name, torture[name])
 	}
 	prepare(t, base)
 	// nofruit is fruit's directory, served in another way.
