@@ -25,8 +25,8 @@
 // A range that an SMB client has locked holds back truncation and locks by local programs. It does not hold back what they read and
 // write in a file that they have open: that goes to the file, and nobody is asked.
 //
-// Names and attributes that another door changes are forgotten at once; should that message be lost, after one second. inotify(7) and
-// fanotify(7) see what local programs do, not what NFS and SMB clients do.
+// Names and attributes that another door changes are forgotten at once, those of a file that it goes on writing within 50 ms; should that
+// message be lost, after one second. inotify(7) and fanotify(7) see what local programs do, not what NFS and SMB clients do.
 //
 // The mount is nosuid and nodev, and noexec or read-only where the directory's own mount is. File systems that are mounted below an
 // exported directory are not served and are hidden while it is mounted; each has a line in the log at start. An exported directory may

@@ -29,7 +29,7 @@ type Seat struct {
 
 	qmu   sync.Mutex // guards the fields below
 	queue []queued
-	// changed are files that were modified since the door was told so last.
+	// changed are files that were written since the door was told so last.
 	changed  map[lock.Key]lock.Change
 	awake    chan struct{}
 	closed   bool
@@ -85,8 +85,8 @@ type queued struct {
 // queueMax is how far a door may fall behind before its seat is taken away.
 const queueMax = 100_000
 
-// Times between two tellings: that a file was modified, and that names changed. What comes alone is told at once, and who makes many
-// names wakes nobody for each.
+// Times between two tellings: that a file was written, and that names or attributes changed. What comes alone is told at once, and who
+// makes many names wakes nobody for each.
 const (
 	pause  = 50 * time.Millisecond
 	breath = time.Millisecond
@@ -160,7 +160,7 @@ func (s *Seat) put(e lock.Event, seq uint64, w waits) {
 	first := false // it need not wait as long as what is there
 	switch {
 	case s.closed:
-	case e.Change != nil && e.Change.Action == lock.Modified && e.Change.Name == "":
+	case e.Change != nil && e.Change.Action == lock.Modified && e.Change.Name == "" && e.Change.Data:
 		// A file that is being written is news at most once a pause.
 		c := *e.Change
 		old := s.changed[c.Key]
