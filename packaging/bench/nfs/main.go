@@ -24,7 +24,7 @@ var (
 	areas   = flag.String("areas", "tmpfs,disk", "tmpfs, disk: a directory in /var/tmp")
 	long    = flag.Duration("for", 2*time.Second, "time for each measurement")
 	shapes  = flag.String("shapes", "1x1,1x32,8x1,8x32", "connections x depth")
-	profile = flag.String("profile", "", "directory for a CPU profile of dittofs-gateway in each measurement")
+	profile = flag.String("profile", "", "directory for the CPU profiles of the daemons in each measurement")
 	idle    = flag.Int("idle", 0, "connections that are opened, used once and left idle at the end: what each costs of the server's memory")
 	big     = flag.Bool("big", false, "READDIRPLUS of 100,000 names too, also by a server that just started")
 )

@@ -8,23 +8,23 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
-// profile takes CPU profiles of our daemons over one measurement, where the command line asks for them.
+// profile takes CPU profiles of the daemons that an NFS client keeps busy, over one measurement, where the command line asks for them.
 func (s *server) profile(name string) (wait func()) {
-	done := make(chan struct{})
+	var busy sync.WaitGroup
 	if *profile == "" || s.run == "" {
-		return func() {}
+		return busy.Wait
 	}
-	go func() {
-		defer close(done)
-		for _, daemon := range []string{"gateway"} {
+	for _, daemon := range []string{"gateway", "lockd", "fusefs", "smbd"} {
+		busy.Go(func() {
 			if err := fetch(filepath.Join(s.run, daemon+".metrics"), filepath.Join(*profile, name+"."+daemon)); err != nil {
 				fmt.Fprintln(os.Stderr, "bench: profile:", err)
 			}
-		}
-	}()
-	return func() { <-done }
+		})
+	}
+	return busy.Wait
 }
 
 func fetch(socket, file string) error {
