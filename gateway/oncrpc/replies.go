@@ -21,9 +21,14 @@ type replies struct {
 // smallTail is the largest tail that is copied, to leave together with others.
 const smallTail = 8 << 10
 
-// put leaves a reply for the next flush. It may not be large.
+// alone reports whether a reply leaves by itself: its tail is large, or its handler wants to know when it is out.
+func (x *exchange) alone() bool {
+	return len(x.Tail) > smallTail || len(x.Tail) == 0 && x.Release != nil
+}
+
+// put leaves a reply for the next flush, unless it leaves by itself.
 func (r *replies) put(x *exchange) {
-	if len(x.Tail) > smallTail {
+	if x.alone() {
 		r.send(x)
 		return
 	}
@@ -43,7 +48,7 @@ func (r *replies) put(x *exchange) {
 
 // send writes a reply, or leaves it to whoever is writing. One whose handler wants to know when it is out is out when send returns.
 func (r *replies) send(x *exchange) {
-	if len(x.Tail) <= smallTail && (x.Release == nil || len(x.Tail) > 0) {
+	if !x.alone() {
 		r.put(x)
 		r.flush()
 		return

@@ -217,6 +217,9 @@ func (x *exchange) run(ctx context.Context) (send bool) {
 	began := time.Now()
 	stat, send := x.call(ctx, proc)
 	if x.later && x.Quick {
+		if proc.Once {
+			s.cache.forget(key)
+		}
 		return false
 	}
 	took := time.Since(began)

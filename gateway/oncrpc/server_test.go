@@ -455,7 +455,7 @@ func TestQuickCalls(t *testing.T) {
 			return n, nil
 		}),
 	}}
-	p.Procs[1].Quick, p.Procs[2].Quick = true, true
+	p.Procs[1].Quick, p.Procs[1].Once, p.Procs[2].Quick = true, true, true
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
