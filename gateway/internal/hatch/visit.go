@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -39,7 +40,7 @@ type visit struct {
 
 	events bool   // guarded by house.mu, as are the fields below
 	token  []byte // opens a lane; nil before Hello and after the end
-	lanes  map[*net.UnixConn]context.CancelFunc
+	lanes  map[*os.File]context.CancelFunc
 	since  time.Time
 	doors  map[string]string
 	// sessions are smbd's; they end with it.
@@ -55,7 +56,7 @@ func (h *House) visit(ctx context.Context, hatch string, c *net.UnixConn) {
 		return
 	}
 	v := &visit{house: h, hatch: hatch, pid: cred.Pid, uid: cred.Uid, log: h.Log.With("hatch", hatch, "pid", cred.Pid), out: newOutbox(),
-		end: func() { c.Close() }, lanes: map[*net.UnixConn]context.CancelFunc{}, sessions: map[uint64]ipc.Session{}}
+		end: func() { c.Close() }, lanes: map[*os.File]context.CancelFunc{}, sessions: map[uint64]ipc.Session{}}
 	ended := make(chan struct{})
 	g := newGuard(c, v.reject, sync.OnceFunc(func() { close(ended) }))
 	srv, err := ttrpc.NewServer(ttrpc.WithUnaryServerInterceptor(v.dispatch))
