@@ -34,6 +34,8 @@ type File struct {
 
 	verdicts    [4]verdict
 	nextVerdict int
+	path        string // what the kernel called it when its ctime was pathAt
+	pathAt      Time
 
 	// Guarded by cache.mu.
 	refs       int
@@ -169,16 +171,26 @@ func (f *File) Stat() (Attr, error) {
 	return a, err
 }
 
-// Path is for people: relative to the export, "." for its root, "" where the kernel knows no path.
-func (f *File) Path() string {
+// Path is for people: relative to the export, "." for its root, "" where the kernel knows no path. a is what the file is now: a rename moves its
+// ctime, and only one of a directory above may go unseen.
+func (f *File) Path(a *Attr) string {
 	if f.isRoot {
 		return "."
 	}
+	f.mu.Lock()
+	p, known := f.path, f.pathAt == a.Ctime
+	f.mu.Unlock()
+	if known {
+		return p
+	}
 	p, err := os.Readlink(procPath(f.fd))
 	p = strings.TrimPrefix(p, "/")
-	if err != nil || p == "" || strings.HasSuffix(p, " (deleted)") {
-		return ""
+	if err != nil || strings.HasSuffix(p, " (deleted)") {
+		p = ""
 	}
+	f.mu.Lock()
+	f.path, f.pathAt = p, a.Ctime
+	f.mu.Unlock()
 	return p
 }
 

@@ -274,7 +274,7 @@ func (s *Set) Resolve(ctx context.Context, fh []byte, by *lock.Caller, named boo
 	if !named {
 		return f.Key, "", nil
 	}
-	return f.Key, f.Path(), nil
+	return f.Key, f.Path(&a), nil
 }
 
 func (f *File) mayLock(ctx context.Context, by *lock.Caller, a *Attr) error {
