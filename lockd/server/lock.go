@@ -29,6 +29,9 @@ func (s *Server) take(ctx context.Context, p peer, a *nlm.LockArgs, watch string
 	r.Reclaim, r.Watch, r.NSMState = a.Reclaim, watch, a.State
 
 	t, known := s.known(r)
+	if known && p.quick && s.stateOf(t) == released {
+		return nil, nil
+	}
 	if known {
 		switch s.again(ctx, t, p, a.Block) {
 		case nlm.Granted:
@@ -42,7 +45,14 @@ func (s *Server) take(ctx context.Context, p peer, a *nlm.LockArgs, watch string
 		}
 	}
 	if !a.Block || a.Reclaim {
-		res.Status = s.try(ctx, r)
+		got, err := ask(ctx, func() (lock.Result, error) { return s.locks.Manager.Lock(ctx, r) })
+		if err == nil && leaseInTheWay(got) {
+			if p.quick {
+				return nil, nil
+			}
+			got, err = s.awaitLease(ctx, r)
+		}
+		res.Status = status(got.Outcome, err)
 		return res, nil
 	}
 	t = s.newTicket(r, p, a)
@@ -69,15 +79,11 @@ func (s *Server) take(ctx context.Context, p peer, a *nlm.LockArgs, watch string
 	return res, nil
 }
 
-// try asks for a lock without waiting for other locks. A lease in the way is another matter: it is given back, and that is waited for.
-func (s *Server) try(ctx context.Context, r lock.LockRequest) nlm.Status {
-	got, err := ask(ctx, func() (lock.Result, error) { return s.locks.Manager.Lock(ctx, r) })
-	if err == nil && leaseInTheWay(got) {
-		hold, cancel := context.WithTimeout(ctx, s.cfg.Hold)
-		defer cancel()
-		got, err = s.locks.Lock(hold, r, nil)
-	}
-	return status(got.Outcome, err)
+// awaitLease asks again for a caller that does not wait for other locks. A lease is another matter: it is given back, and that is waited for.
+func (s *Server) awaitLease(ctx context.Context, r lock.LockRequest) (lock.Result, error) {
+	hold, cancel := context.WithTimeout(ctx, s.cfg.Hold)
+	defer cancel()
+	return s.locks.Lock(hold, r, nil)
 }
 
 // again answers a LOCK for which there is a ticket. Its zero-like answer Failed means: ask the counter.

@@ -34,6 +34,8 @@ type Config struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 
+	// Soon says that the counter waits for no disk: LOCK, UNLOCK and TEST are answered in turn, without a goroutine for each.
+	Soon       bool
 	Hold       time.Duration // how long a call waits for a lease to be given back
 	GrantedFor time.Duration // how long a granted lock waits for its client to answer
 	Try        time.Duration // for one GRANTED, 5 s
@@ -95,14 +97,14 @@ func (s *Server) program(v nlm.Version) *oncrpc.Program {
 	p := &oncrpc.Program{Name: map[nlm.Version]string{nlm.V1: "nlm1", nlm.V3: "nlm3", nlm.V4: "nlm4"}[v], Number: nlm.Program, Version: uint32(v)}
 	p.Procs = make([]oncrpc.Proc, nlm.Procs)
 	p.Procs[nlm.ProcNull] = proc("NULL", v, func(ctx context.Context, p peer, a *nlm.Void) *nlm.Void { return a })
-	p.Procs[nlm.ProcTest] = proc("TEST", v, s.test)
-	p.Procs[nlm.ProcLock] = once(callProc("LOCK", v, func(ctx context.Context, c *oncrpc.Call, a *nlm.LockArgs) *nlm.Res {
+	p.Procs[nlm.ProcTest] = s.inTurn(proc("TEST", v, s.test))
+	p.Procs[nlm.ProcLock] = s.inTurn(once(callProc("LOCK", v, func(ctx context.Context, c *oncrpc.Call, a *nlm.LockArgs) *nlm.Res {
 		r, sent := s.lock(ctx, peerOf(c, v), a)
 		c.Release = sent
 		return r
-	}))
+	})))
 	p.Procs[nlm.ProcCancel] = once(proc("CANCEL", v, s.cancel))
-	p.Procs[nlm.ProcUnlock] = once(proc("UNLOCK", v, s.unlock))
+	p.Procs[nlm.ProcUnlock] = s.inTurn(once(proc("UNLOCK", v, s.unlock)))
 	p.Procs[nlm.ProcGranted] = proc("GRANTED", v, s.granted)
 	p.Procs[nlm.ProcTestMsg] = message(s, "TEST_MSG", v, nlm.ProcTestRes, unheard(s.test))
 	p.Procs[nlm.ProcLockMsg] = message(s, "LOCK_MSG", v, nlm.ProcLockRes, s.lock)
@@ -134,13 +136,14 @@ type peer struct {
 	local   netip.Addr // our address that it used; zero where not known
 	port    uint16     // our port that it used
 	udp     bool
+	quick   bool // others wait while this call runs
 	async   bool // it used the _MSG form
 	version nlm.Version
 	by      *lock.Caller // as whom it called
 }
 
 func peerOf(c *oncrpc.Call, v nlm.Version) peer {
-	p := peer{addr: c.Remote.Addr(), local: c.Local.Addr(), port: c.Local.Port(), udp: c.UDP, version: v, by: &lock.Caller{Address: c.Remote.String(),
+	p := peer{addr: c.Remote.Addr(), local: c.Local.Addr(), port: c.Local.Port(), udp: c.UDP, quick: c.Quick, version: v, by: &lock.Caller{Address: c.Remote.String(),
 		Known: c.Flavor == oncrpc.FlavorSys, UID: c.Sys.UID, GID: c.Sys.GID, GIDs: c.Sys.GIDs}}
 	if !p.local.IsValid() || p.local.IsUnspecified() {
 		p.local = netip.Addr{}
@@ -174,7 +177,7 @@ func proc[A, R any, PA messagePointer[A], PR messagePointer[R]](name string, v n
 	return callProc[A, R, PA, PR](name, v, func(ctx context.Context, c *oncrpc.Call, a *A) *R { return f(ctx, peerOf(c, v), a) })
 }
 
-// callProc is proc for functions that look at the call itself.
+// callProc is proc for functions that look at the call itself. A quick call that has done nothing yet and would have to wait returns nil.
 func callProc[A, R any, PA messagePointer[A], PR messagePointer[R]](name string, v nlm.Version, f func(ctx context.Context, c *oncrpc.Call, a *A) *R) oncrpc.Proc {
 	return oncrpc.Proc{Name: name, Call: func(ctx context.Context, c *oncrpc.Call, args, res *xdr.Stream) error {
 		var a A
@@ -186,10 +189,18 @@ func callProc[A, R any, PA messagePointer[A], PR messagePointer[R]](name string,
 		ctx, cancel := lasting(ctx)
 		defer cancel()
 		r := PR(f(ctx, c, &a))
+		if r == nil {
+			return oncrpc.ErrLater
+		}
 		r.SetVersion(v)
 		r.XDR(res)
 		return res.Err()
 	}}
+}
+
+func (s *Server) inTurn(p oncrpc.Proc) oncrpc.Proc {
+	p.Quick = s.cfg.Soon
+	return p
 }
 
 func once(p oncrpc.Proc) oncrpc.Proc {

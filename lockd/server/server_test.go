@@ -58,7 +58,7 @@ func open(t *testing.T, change func(*Config)) *house {
 	h := &house{t: t, counter: &counter{opens: map[uint64]lock.OpenRequest{}}, granted: make(chan *nlm.TestArgs, 16), results: make(chan any, 16)}
 	h.answer = func(int) (nlm.Status, error) { return nlm.Granted, nil }
 	seat := seat.New(h.counter)
-	cfg := Config{Locks: seat, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+	cfg := Config{Locks: seat, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Soon: true,
 		Hold: time.Second, GrantedFor: 5 * time.Second, Try: 300 * time.Millisecond, FirstRetry: 5 * time.Millisecond, LastRetry: 10 * time.Millisecond,
 		Hosts: func(context.Context) ([]ipc.Host, error) {
 			return []ipc.Host{{Name: "ant", Address: "127.0.0.1"}, {Name: "bee", Address: "192.0.2.9"}}, nil
