@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,5 +185,25 @@ func holdersOfAKilledMount(t *testing.T, way ...string) {
 	next := start()
 	if e := next.do("lock", args{"fd": next.fd, "kind": "write", "start": 0, "length": 4}).Errno; e != "" {
 		t.Errorf("a lock of the next program: %s", e)
+	}
+}
+
+// Only fusefs has slow timers, which its scheduler's monitor sleeps by, and it has them however it is started.
+func TestTimerSlack(t *testing.T) {
+	g := up(t, tree(t))
+	got := map[string]string{}
+	for _, d := range []string{"gateway", "fusefs", "smbd"} {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/timerslack_ns", g.pid(d)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[d] = strings.TrimSpace(string(b))
+	}
+	if want := map[string]string{"gateway": "50000", "fusefs": "1000000", "smbd": "50000"}; !maps.Equal(got, want) {
+		t.Errorf("nanoseconds: %v, want %v", got, want)
+	}
+	unit, err := os.ReadFile("../systemd/dittofs-fusefs.service")
+	if err != nil || !strings.Contains(string(unit), "\nTimerSlackNSec=1ms\n") {
+		t.Errorf("the unit says otherwise (%v)", err)
 	}
 }
