@@ -84,7 +84,7 @@ func measureAll(s *server, match *regexp.Regexp, report func(string, side.Result
 			if _, err := fmt.Sscanf(shape, "%dx%d", &conns, &depth); err != nil || o.lone && conns*depth > 1 {
 				continue
 			}
-			done := s.profile(fmt.Sprintf("%.12s-%s", strings.NewReplacer(" ", "-", ",", "", ":", "").Replace(o.name), shape))
+			done := s.Profile(*profile, fmt.Sprintf("%.12s-%s", o.name, shape), *long, "gateway", "lockd", "fusefs", "smbd")
 			r := m.measure(o, conns, depth, *long, s.CPU)
 			done()
 			report(fmt.Sprintf("%-34s %5s", o.name, shape), r)

@@ -14,13 +14,12 @@ import (
 type server struct {
 	*side.Server
 	dir string
-	run string // of our sockets
 }
 
 func startServer(name, dir, state string) (*server, error) {
 	if name == "dittofs" {
-		s, err := side.Dittofs(*bin, nil, dir, "--state", state, "--listen", "127.0.0.1", "--log-level", "warn")
-		return &server{s, dir, filepath.Join(state, "run")}, err
+		s, err := side.Dittofs(*bin, filepath.Join(state, "run"), nil, dir, "--state", state, "--listen", "127.0.0.1", "--log-level", "warn")
+		return &server{s, dir}, err
 	}
 	return startGanesha(dir, state)
 }
@@ -54,7 +53,7 @@ func startGanesha(dir, state string) (*server, error) {
 		var m *mounted
 		if m, err = mount(dir); err == nil {
 			m.close()
-			return &server{s, dir, ""}, nil
+			return &server{s, dir}, nil
 		}
 	}
 	text, _ := os.ReadFile(log)

@@ -129,6 +129,7 @@ func Compare(areas, servers string, memory int64, measure func(name, area, dir, 
 type Server struct {
 	Cmd    *exec.Cmd
 	Beside []*exec.Cmd
+	run    string // of our sockets
 }
 
 // Start starts a server.
@@ -140,9 +141,9 @@ func Start(env []string, name string, args ...string) (*Server, error) {
 	return s, s.Cmd.Start()
 }
 
-// Dittofs starts `dittofs up` and waits until it is ready.
-func Dittofs(bin string, env []string, args ...string) (*Server, error) {
-	s := &Server{Cmd: exec.Command(filepath.Join(bin, "dittofs"), append([]string{"up"}, args...)...)}
+// Dittofs starts `dittofs up`, with its sockets in run, and waits until it is ready.
+func Dittofs(bin, run string, env []string, args ...string) (*Server, error) {
+	s := &Server{Cmd: exec.Command(filepath.Join(bin, "dittofs"), append([]string{"up"}, args...)...), run: run}
 	s.Cmd.Env = append(os.Environ(), env...)
 	s.Cmd.Stderr = os.Stderr
 	out, err := s.Cmd.StdoutPipe()

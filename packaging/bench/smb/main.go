@@ -31,6 +31,7 @@ var (
 	areas   = flag.String("areas", "tmpfs,disk", "tmpfs, disk: a directory in /var/tmp")
 	long    = flag.Duration("for", 2*time.Second, "time for each measurement")
 	shapes  = flag.String("shapes", "1x1,1x8,8x1", "clients x calls under way on each")
+	profile = flag.String("profile", "", "directory for the CPU profiles of the daemons in each measurement")
 	idle    = flag.Int("idle", 500, "idle sessions that are held to measure their memory")
 )
 
@@ -97,7 +98,10 @@ func measureAll(s *side.Server, match *regexp.Regexp, report func(string, side.R
 				if _, err := fmt.Sscanf(shape, "%dx%d", &clients, &depth); err != nil || o.lone && clients*depth > 1 {
 					continue
 				}
-				report(fmt.Sprintf("%-26s %-7s %5s", o.name, protection, shape), measure(s, o, protection, clients, depth))
+				done := s.Profile(*profile, fmt.Sprintf("%.12s-%s-%s", o.name, protection, shape), *long, "smbd", "gateway", "fusefs")
+				r := measure(s, o, protection, clients, depth)
+				done()
+				report(fmt.Sprintf("%-26s %-7s %5s", o.name, protection, shape), r)
 			}
 		}
 	}

@@ -28,8 +28,9 @@ func start(name, dir, state string) (*side.Server, error) {
 
 func startDittofs(dir, state string) (*side.Server, error) {
 	var conf strings.Builder
+	run := filepath.Join(state, "run")
 	fmt.Fprintf(&conf, "state = %q\nrun = %q\nlisten = \"127.0.0.1\"\nlog_level = \"warn\"\n[nfs]\nrpcbind = false\n[smb]\nsigning = \"optional\"\nconnections_per_address = 8192\n",
-		state, filepath.Join(state, "run"))
+		state, run)
 	for _, s := range shares {
 		fmt.Fprintf(&conf, "[[export]]\npath = %q\nname = %q\nencrypt = %v\n", filepath.Join(dir, s), s, s == "sealed")
 	}
@@ -37,7 +38,7 @@ func startDittofs(dir, state string) (*side.Server, error) {
 	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
 		return nil, err
 	}
-	return side.Dittofs(*bin, []string{"DITTOFS_PASSWORD=" + password}, "--config", file, "--user", user)
+	return side.Dittofs(*bin, run, []string{"DITTOFS_PASSWORD=" + password}, "--config", file, "--user", user)
 }
 
 // samba is its configuration with what NFS beside it needs: kernel oplocks, POSIX locks, no trust in its own caches.
