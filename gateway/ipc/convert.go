@@ -43,6 +43,14 @@ func timeOf(n int64) time.Time {
 	return time.Unix(0, n)
 }
 
+// optional is f of what is there.
+func optional[A, B any](a *A, f func(*A) *B) *B {
+	if a == nil {
+		return nil
+	}
+	return f(a)
+}
+
 func each[A, B any](as []A, f func(A) B) []B {
 	if as == nil {
 		return nil
@@ -124,6 +132,7 @@ func OpenRequestPB(r lock.OpenRequest) *lockpb.OpenRequest {
 		User:          text(r.User),
 		Reclaim:       r.Reclaim,
 		By:            callerPB(r.By),
+		Made:          optional(r.Made, func(c *lock.Change) *lockpb.Change { return ChangePB(*c) }),
 	}
 }
 
@@ -152,6 +161,7 @@ func OpenRequestOf(p *lockpb.OpenRequest) lock.OpenRequest {
 		User:          string(p.GetUser()),
 		Reclaim:       p.GetReclaim(),
 		By:            callerOf(p.GetBy()),
+		Made:          optional(p.GetMade(), func(p *lockpb.Change) *lock.Change { c := ChangeOf(p); return &c }),
 	}
 }
 
@@ -362,13 +372,13 @@ func EventOf(p *lockpb.Event) lock.Event {
 // ChangePB is c as a message.
 func ChangePB(c lock.Change) *lockpb.Change {
 	return &lockpb.Change{Key: keyPB(c.Key), Dir: keyPB(c.Dir), Name: text(c.Name), Action: uint32(c.Action), Filter: c.Filter,
-		By: uint32(c.By), Data: c.Data}
+		By: uint32(c.By), Data: c.Data, Sudden: c.Sudden, Client: guidBytes(c.Client), ParentKey: guidBytes(c.ParentKey)}
 }
 
 // ChangeOf reads a message's change.
 func ChangeOf(p *lockpb.Change) lock.Change {
 	return lock.Change{Key: keyOf(p.GetKey()), Dir: keyOf(p.GetDir()), Name: string(p.GetName()), Action: lock.Action(p.GetAction()),
-		Filter: p.GetFilter(), By: lock.Door(p.GetBy()), Data: p.GetData()}
+		Filter: p.GetFilter(), By: lock.Door(p.GetBy()), Data: p.GetData(), Sudden: p.GetSudden(), Client: guid(p.GetClient()), ParentKey: guid(p.GetParentKey())}
 }
 
 // FilterPB is f as a message.

@@ -87,6 +87,9 @@ func (l *ledger) returned(number uint64, t *ticket, a lock.Answer) {
 	if a.Outcome == lock.Blocked {
 		if l.tickets[number] == t {
 			t.waiting = true
+			if t.open != nil {
+				t.open.Made = nil // it is told
+			}
 		}
 		return
 	}
@@ -129,6 +132,7 @@ func (l *ledger) granted(t *ticket, a lock.Answer) {
 	switch {
 	case t.open != nil:
 		r := *t.open
+		r.Made = nil
 		if !a.Durable {
 			r.Durable = 0
 		}

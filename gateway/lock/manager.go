@@ -77,6 +77,7 @@ type OpenRequest struct {
 	Path       string        // for people: relative to the export
 	User       string        // for people, and whose a durable open is
 	Reclaim    bool          // the door held this before the gateway restarted
+	Made       *Change       // the door has made the file: whatever becomes of the open, this is told first
 }
 
 // Caller is a client of a door that knows no exports, and as whom it calls.
@@ -274,6 +275,10 @@ type Change struct {
 	Filter uint32 // FILE_NOTIFY_CHANGE_* that it counts as
 	By     Door   // the door that made it, which is not told
 	Data   bool   // the file's contents changed, not only attributes or names
+
+	// Sudden: no OpChangeDir announced it. The leases on Dir go now, but for Client's with the key ParentKey.
+	Sudden            bool
+	Client, ParentKey GUID
 }
 
 // Modified is what an operation that changed file k is to the doors but by; its Filter is 0 where nobody need hear. Names are told by Changed.

@@ -11,13 +11,29 @@ import (
 
 // changed tells a change of a name in t to who watches here, and to the other doors. path is the name's, beneath the share's root.
 func (t *tree) changed(ctx context.Context, c lock.Change, path string) {
-	c.By = lock.SMB
-	s := t.session
-	s.s.listings.changed(c)
-	s.s.watches.changedAt(c, t.share, path)
-	if err := s.s.locks.Changed(context.WithoutCancel(ctx), c); err != nil {
-		s.log.Debug("change not told", "path", path, "err", err)
+	c = t.changedHere(c, path)
+	if err := t.session.s.locks.Changed(context.WithoutCancel(ctx), c); err != nil {
+		t.session.log.Debug("change not told", "path", path, "err", err)
 	}
+}
+
+// changedHere is changed for a caller that tells the other doors himself.
+func (t *tree) changedHere(c lock.Change, path string) lock.Change {
+	c.By = lock.SMB
+	t.session.s.listings.changed(c)
+	t.session.s.watches.changedAt(c, t.share, path)
+	return c
+}
+
+// named is a name in dir that came or went, which takes the leases on the directory, but for the client's own with the key parent,
+// [MS-SMB2] 3.3.4.22. They go after the name and before its client hears of it: nobody waits for their holders anyway, and one that is
+// granted in between, to who may see the name already, goes for nothing.
+func (s *session) named(dir lock.Key, name string, a lock.Action, directory bool, parent lock.GUID) lock.Change {
+	filter := smb2.NotifyChangeFileName
+	if directory {
+		filter = smb2.NotifyChangeDirName
+	}
+	return lock.Change{Dir: dir, Name: name, Action: a, Filter: uint32(filter), Sudden: true, Client: s.client(), ParentKey: parent}
 }
 
 // streamChanged tells a change of one of the file's named streams.

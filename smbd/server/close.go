@@ -62,13 +62,8 @@ func (o *open) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.changeDir(ctx, new(request), key, o.parentKey)
-	if err != nil {
-		return err
-	}
 	i, err := statFile(o.file, name)
 	if err != nil {
-		done(false)
 		return err
 	}
 	err = s.as(o.vol, func() error {
@@ -77,15 +72,12 @@ func (o *open) remove(ctx context.Context) error {
 		}
 		return export.Unlink(int(parent.Fd()), name)
 	})
-	done(err == nil)
 	if err != nil {
 		return err
 	}
-	filter := smb2.NotifyChangeFileName
-	if i.isDir() {
-		filter = smb2.NotifyChangeDirName
-	}
-	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: key, Name: name, Action: lock.Removed, Filter: uint32(filter)}, rel)
+	removed := s.named(key, name, lock.Removed, i.isDir(), o.parentKey)
+	removed.Key = o.key
+	o.tree.changed(ctx, removed, rel)
 	return nil
 }
 

@@ -136,7 +136,7 @@ func (c *creation) once(ctx context.Context) (body reply, err error) {
 	}
 	switch {
 	case c.at.file == nil:
-		err = c.make(ctx)
+		err = c.make()
 	case c.stream.name != "":
 		err = c.openStreamFile()
 	default:
@@ -178,7 +178,7 @@ func (c *creation) undo(ctx context.Context) {
 			}
 			return export.Unlink(int(c.at.parent.Fd()), c.at.name)
 		})
-		c.tree.changed(ctx, lock.Change{Dir: c.dir, Name: c.at.name, Action: lock.Removed, Filter: c.nameFilter()}, c.at.path)
+		c.tree.changed(ctx, c.named(lock.Removed), c.at.path)
 	}
 	if c.o != nil {
 		if c.madeStream && !c.made {
@@ -235,7 +235,14 @@ func (c *creation) ask(ctx context.Context) error {
 	}
 	c.s.s.opens.add(o) // before the question: a break may come as soon as it is answered
 	if looks(o, &req) && c.s.s.opens.lookers.come(o, &req) {
+		if c.made {
+			c.tree.changed(ctx, c.named(lock.Added), o.path)
+		}
 		return c.stillThere()
+	}
+	if c.made {
+		added := c.tree.changedHere(c.named(lock.Added), o.path)
+		req.Made = &added
 	}
 	if err := c.s.s.opens.lookers.ask(ctx, locks, o); err != nil {
 		return err
@@ -298,27 +305,8 @@ func (c *creation) settle() error {
 			return err
 		}
 	}
-	if c.made || c.overwrites() {
-		a := c.q.FileAttributes | smb2.FileAttributeArchive
-		if c.info.isDir() {
-			a = c.q.FileAttributes
-		}
-		if err := setAttributes(c.file, c.at.name, a, wire.Filetime(0)); err != nil {
-			c.r.chain.c.log.Debug("attributes not set", "path", c.at.path, "err", err)
-		}
-	}
-	if n := c.q.Contexts.AllocationSize; n != nil && *n > 0 && *n < 1<<63 && (c.made || c.overwrites()) && c.info.isRegular() && c.writable() {
-		if err := reserve(c.file, int64(*n)); err != nil {
-			return err
-		}
-	}
-	if c.made || c.overwrites() {
-		if err := setEAs(c.file, c.eas); err != nil {
-			return err
-		}
-	}
-	if c.made {
-		if err := c.secure(); err != nil {
+	if !c.made && c.overwrites() {
+		if err := c.furnish(); err != nil {
 			return err
 		}
 	}
@@ -329,22 +317,38 @@ func (c *creation) settle() error {
 	return err
 }
 
-func (c *creation) nameFilter() uint32 {
-	if c.info != nil && c.info.isDir() {
-		return uint32(smb2.NotifyChangeDirName)
+// furnish gives what was made or emptied the attributes that the client wants.
+func (c *creation) furnish() error {
+	a := c.q.FileAttributes | smb2.FileAttributeArchive
+	if c.info.isDir() {
+		a = c.q.FileAttributes
 	}
-	return uint32(smb2.NotifyChangeFileName)
+	if err := setAttributes(c.file, c.at.name, a, wire.Filetime(0)); err != nil {
+		c.r.chain.c.log.Debug("attributes not set", "path", c.at.path, "err", err)
+	}
+	if n := c.q.Contexts.AllocationSize; n != nil && *n > 0 && *n < 1<<63 && c.info.isRegular() && c.writable() {
+		if err := reserve(c.file, int64(*n)); err != nil {
+			return err
+		}
+	}
+	return setEAs(c.file, c.eas)
 }
 
-// tell lets the others know what happened.
+// named is the change of the name that the CREATE made.
+func (c *creation) named(a lock.Action) lock.Change {
+	n := c.s.named(c.dir, c.at.name, a, c.info != nil && c.info.isDir(), c.parentKey())
+	if c.o != nil {
+		n.Key = c.o.fileKey()
+	}
+	return n
+}
+
+// tell lets the others know what else happened.
 func (c *creation) tell(ctx context.Context) {
 	if c.madeStream {
 		c.o.streamChanged(ctx, lock.AddedStream, c.o.stream.called(), smb2.NotifyChangeStreamName)
 	}
-	switch {
-	case c.made:
-		c.tree.changed(ctx, lock.Change{Key: c.o.fileKey(), Dir: c.dir, Name: c.at.name, Action: lock.Added, Filter: c.nameFilter()}, c.at.path)
-	case c.overwrites():
+	if !c.made && c.overwrites() {
 		c.o.modified(ctx, smb2.NotifyChangeSize|smb2.NotifyChangeLastWrite|smb2.NotifyChangeAttributes, true)
 	}
 }

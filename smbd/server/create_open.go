@@ -1,13 +1,11 @@
 package server
 
 import (
-	"context"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/export"
-	"dittofs/gateway/lock"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
 )
@@ -27,7 +25,8 @@ func (c *creation) readable() bool { return c.access&readsData != 0 }
 func (c *creation) writable() bool { return c.access&writesData != 0 }
 
 // make creates the file or directory. Whoever creates it has all rights to it, whatever its mode.
-func (c *creation) make(ctx context.Context) (err error) {
+// Nobody hears of it before it is whole.
+func (c *creation) make() (err error) {
 	q := c.q
 	switch {
 	case q.CreateDisposition == smb2.FileOpen || q.CreateDisposition == smb2.FileOverwrite:
@@ -48,10 +47,6 @@ func (c *creation) make(ctx context.Context) (err error) {
 	}
 	if c.max {
 		c.access |= smb2.FileAllAccess & c.tree.maximal
-	}
-	done, err := c.s.changeDir(ctx, c.r, c.dir, c.parentKey())
-	if err != nil {
-		return err
 	}
 	err = c.s.as(c.vol, func() (err error) {
 		dir, name := int(c.at.parent.Fd()), c.at.name
@@ -75,7 +70,6 @@ func (c *creation) make(ctx context.Context) (err error) {
 	if c.made && directory {
 		err = c.openMade()
 	}
-	done(c.made)
 	if err == unix.EEXIST && q.CreateDisposition != smb2.FileCreate {
 		return errAgain // somebody was faster
 	}
@@ -83,8 +77,13 @@ func (c *creation) make(ctx context.Context) (err error) {
 		return err
 	}
 	c.action = smb2.FileCreated
-	c.info, err = statFile(c.file, c.at.name)
-	return err
+	if c.info, err = statFile(c.file, c.at.name); err != nil {
+		return err
+	}
+	if err := c.furnish(); err != nil {
+		return err
+	}
+	return c.secure()
 }
 
 // openMade opens the directory that was just made. A default ACL may leave its owner no right to read it, so that the superuser must open
@@ -252,22 +251,4 @@ func (c *creation) maximal() smb2.AccessMask {
 		return nil
 	})
 	return a & (c.tree.maximal | ^writes)
-}
-
-// changeDir announces that a name in a directory comes, goes or changes, which breaks the leases on the directory but the one with the
-// parent key that the client gave. done ends it.
-func (s *session) changeDir(ctx context.Context, r *request, dir lock.Key, parent lock.GUID) (done func(changed bool), err error) {
-	return s.askDir(ctx, r, lock.OpChangeDir, dir, parent)
-}
-
-func (s *session) askDir(ctx context.Context, r *request, op lock.Op, dir lock.Key, parent lock.GUID) (done func(changed bool), err error) {
-	owner := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.client()}, Session: s.id}
-	res, done, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: dir, Owner: owner, ParentKey: parent, Op: op}, s.s.hold, r.pend)
-	if err != nil {
-		return done, err
-	}
-	if res.Outcome != lock.Granted {
-		return done, accessRefused(res.Outcome)
-	}
-	return done, nil
 }

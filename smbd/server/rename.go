@@ -120,12 +120,12 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	if err != nil {
 		return err
 	}
-	changed, err := s.askDir(ctx, r, lock.OpMoveName, fromDir, o.parentKey)
+	changed, err := s.moveName(ctx, r, fromDir, o.parentKey)
 	if err != nil {
 		return err
 	}
 	if toDir != fromDir {
-		other, err := s.askDir(ctx, r, lock.OpMoveName, toDir, lock.GUID{})
+		other, err := s.moveName(ctx, r, toDir, lock.GUID{})
 		if err != nil {
 			changed(false)
 			return err
@@ -160,6 +160,20 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: fromDir, Name: fromName, Action: away, Filter: filter}, rel)
 	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: toDir, Name: p.name, Action: here, Filter: filter}, newPath)
 	return nil
+}
+
+// moveName announces that a name in a directory is renamed, which breaks the leases on the directory but the one with the key parent. done
+// ends it.
+func (s *session) moveName(ctx context.Context, r *request, dir lock.Key, parent lock.GUID) (done func(changed bool), err error) {
+	owner := lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: s.client()}, Session: s.id}
+	res, done, err := s.s.locks.Access(ctx, lock.AccessRequest{Key: dir, Owner: owner, ParentKey: parent, Op: lock.OpMoveName}, s.s.hold, r.pend)
+	if err != nil {
+		return done, err
+	}
+	if res.Outcome != lock.Granted {
+		return done, accessRefused(res.Outcome)
+	}
+	return done, nil
 }
 
 // enter opens the directory that a name comes into, as [MS-FSA] 2.1.5.15.12 has it: to add a file, beside others that read and write but
@@ -248,10 +262,6 @@ func link(ctx context.Context, r *request, o *open, name string, replace bool) e
 		return err
 	}
 	defer done(false)
-	changed, err := s.changeDir(ctx, r, dir, lock.GUID{})
-	if err != nil {
-		return err
-	}
 	err = s.as(o.vol, func() error {
 		if p.file != nil {
 			if err := export.Unlink(int(p.parent.Fd()), p.name); err != nil {
@@ -260,10 +270,11 @@ func link(ctx context.Context, r *request, o *open, name string, replace bool) e
 		}
 		return export.Link(int(o.file.Fd()), int(p.parent.Fd()), p.name)
 	})
-	changed(err == nil)
 	if err != nil {
 		return err
 	}
-	o.tree.changed(ctx, lock.Change{Key: o.key, Dir: dir, Name: p.name, Action: lock.Added, Filter: uint32(smb2.NotifyChangeFileName)}, join(pathOf(p), p.name))
+	added := s.named(dir, p.name, lock.Added, false, lock.GUID{})
+	added.Key = o.key
+	o.tree.changed(ctx, added, join(pathOf(p), p.name))
 	return nil
 }

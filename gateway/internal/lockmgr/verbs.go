@@ -73,6 +73,10 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 		}
 		defer release()
 	}
+	if r.Made != nil {
+		s.Changed(ctx, *r.Made)
+		r.Made = nil
+	}
 	id := s.id(r.Open)
 	f := m.file(r.Key)
 	if r.Kind != lock.NoCache {
@@ -172,10 +176,17 @@ func (s *Seat) Close(ctx context.Context, r lock.CloseRequest) (lock.CloseResult
 	if err := s.m.leave(ctx, f); err != nil {
 		s.m.log.Error("lock database refuses", "file", k, "err", err)
 	}
-	if !r.Dir.IsZero() && s.m.knows(r.Dir) {
-		s.m.later(r.Dir, func(t *lock.Table) { t.ChangedBelow(client.GUID, r.ParentKey) })
+	if !r.Dir.IsZero() {
+		s.m.changedBelow(r.Dir, client.GUID, r.ParentKey)
 	}
 	return res, nil
+}
+
+// changedBelow takes the leases on a directory in which something changed, but for client's with the key parent.
+func (m *Manager) changedBelow(dir lock.Key, client, parent lock.GUID) {
+	if m.knows(dir) {
+		m.later(dir, func(t *lock.Table) { t.ChangedBelow(client, parent) })
+	}
 }
 
 // Access admits one operation.
@@ -451,6 +462,10 @@ func (m *Manager) forget(c lock.Client) (n int) {
 
 // Changed tells the other doors.
 func (s *Seat) Changed(_ context.Context, c lock.Change) error {
+	if c.Sudden {
+		s.m.changedBelow(c.Dir, c.Client, c.ParentKey)
+		c.Sudden, c.Client, c.ParentKey = false, lock.GUID{}, lock.GUID{}
+	}
 	if c.By == 0 {
 		c.By = s.door
 	}

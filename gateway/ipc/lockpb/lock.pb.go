@@ -643,6 +643,7 @@ type OpenRequest struct {
 	User          []byte                 `protobuf:"bytes,20,opt,name=user,proto3" json:"user,omitempty"`
 	Reclaim       bool                   `protobuf:"varint,21,opt,name=reclaim,proto3" json:"reclaim,omitempty"`
 	By            *Caller                `protobuf:"bytes,22,opt,name=by,proto3" json:"by,omitempty"`
+	Made          *Change                `protobuf:"bytes,23,opt,name=made,proto3" json:"made,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +828,13 @@ func (x *OpenRequest) GetReclaim() bool {
 func (x *OpenRequest) GetBy() *Caller {
 	if x != nil {
 		return x.By
+	}
+	return nil
+}
+
+func (x *OpenRequest) GetMade() *Change {
+	if x != nil {
+		return x.Made
 	}
 	return nil
 }
@@ -2226,6 +2234,9 @@ type Change struct {
 	Filter        uint32                 `protobuf:"varint,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	By            uint32                 `protobuf:"varint,6,opt,name=by,proto3" json:"by,omitempty"`
 	Data          bool                   `protobuf:"varint,7,opt,name=data,proto3" json:"data,omitempty"`
+	Sudden        bool                   `protobuf:"varint,8,opt,name=sudden,proto3" json:"sudden,omitempty"`
+	Client        []byte                 `protobuf:"bytes,9,opt,name=client,proto3" json:"client,omitempty"`
+	ParentKey     []byte                 `protobuf:"bytes,10,opt,name=parent_key,json=parentKey,proto3" json:"parent_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2307,6 +2318,27 @@ func (x *Change) GetData() bool {
 		return x.Data
 	}
 	return false
+}
+
+func (x *Change) GetSudden() bool {
+	if x != nil {
+		return x.Sudden
+	}
+	return false
+}
+
+func (x *Change) GetClient() []byte {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *Change) GetParentKey() []byte {
+	if x != nil {
+		return x.ParentKey
+	}
+	return nil
 }
 
 type Watch struct {
@@ -4260,7 +4292,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x06length\x18\x04 \x01(\x04R\x06length\x12\x16\n" +
 	"\x06access\x18\x05 \x01(\rR\x06access\x12\x14\n" +
 	"\x05share\x18\x06 \x01(\rR\x05share\x12\x16\n" +
-	"\x06rights\x18\a \x01(\rR\x06rights\"\xe3\x04\n" +
+	"\x06rights\x18\a \x01(\rR\x06rights\"\x8c\x05\n" +
 	"\vOpenRequest\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\x04R\x04open\x12\x16\n" +
 	"\x06ticket\x18\x02 \x01(\x04R\x06ticket\x12\"\n" +
@@ -4286,7 +4318,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x04path\x18\x13 \x01(\fR\x04path\x12\x12\n" +
 	"\x04user\x18\x14 \x01(\fR\x04user\x12\x18\n" +
 	"\areclaim\x18\x15 \x01(\bR\areclaim\x12#\n" +
-	"\x02by\x18\x16 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\"\xcb\x01\n" +
+	"\x02by\x18\x16 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\x12'\n" +
+	"\x04made\x18\x17 \x01(\v2\x13.dittofs.ipc.ChangeR\x04made\"\xcb\x01\n" +
 	"\n" +
 	"OpenResult\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12\x16\n" +
@@ -4400,7 +4433,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x04from\x18\x06 \x01(\rR\x04from\x12\x0e\n" +
 	"\x02to\x18\a \x01(\rR\x02to\x12\x14\n" +
 	"\x05epoch\x18\b \x01(\rR\x05epoch\x12!\n" +
-	"\fack_required\x18\t \x01(\bR\vackRequired\"\xb8\x01\n" +
+	"\fack_required\x18\t \x01(\bR\vackRequired\"\x87\x02\n" +
 	"\x06Change\x12\"\n" +
 	"\x03key\x18\x01 \x01(\v2\x10.dittofs.ipc.KeyR\x03key\x12\"\n" +
 	"\x03dir\x18\x02 \x01(\v2\x10.dittofs.ipc.KeyR\x03dir\x12\x12\n" +
@@ -4408,7 +4441,12 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x06action\x18\x04 \x01(\rR\x06action\x12\x16\n" +
 	"\x06filter\x18\x05 \x01(\rR\x06filter\x12\x0e\n" +
 	"\x02by\x18\x06 \x01(\rR\x02by\x12\x12\n" +
-	"\x04data\x18\a \x01(\bR\x04data\"I\n" +
+	"\x04data\x18\a \x01(\bR\x04data\x12\x16\n" +
+	"\x06sudden\x18\b \x01(\bR\x06sudden\x12\x16\n" +
+	"\x06client\x18\t \x01(\fR\x06client\x12\x1d\n" +
+	"\n" +
+	"parent_key\x18\n" +
+	" \x01(\fR\tparentKey\"I\n" +
 	"\x05Watch\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\fR\x04host\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\fR\aaddress\x12\x12\n" +
@@ -4691,123 +4729,124 @@ var file_gateway_ipc_lock_proto_depIdxs = []int32{
 	5,  // 2: dittofs.ipc.OpenRequest.key:type_name -> dittofs.ipc.Key
 	7,  // 3: dittofs.ipc.OpenRequest.owner:type_name -> dittofs.ipc.Owner
 	4,  // 4: dittofs.ipc.OpenRequest.by:type_name -> dittofs.ipc.Caller
-	8,  // 5: dittofs.ipc.OpenResult.holder:type_name -> dittofs.ipc.Holder
-	7,  // 6: dittofs.ipc.ReconnectRequest.owner:type_name -> dittofs.ipc.Owner
-	5,  // 7: dittofs.ipc.ReconnectRequest.key:type_name -> dittofs.ipc.Key
-	9,  // 8: dittofs.ipc.ReconnectResult.open:type_name -> dittofs.ipc.OpenRequest
-	17, // 9: dittofs.ipc.ReconnectResult.ranges:type_name -> dittofs.ipc.LockRequest
-	5,  // 10: dittofs.ipc.CloseRequest.dir:type_name -> dittofs.ipc.Key
-	5,  // 11: dittofs.ipc.AccessRequest.key:type_name -> dittofs.ipc.Key
-	7,  // 12: dittofs.ipc.AccessRequest.owner:type_name -> dittofs.ipc.Owner
-	5,  // 13: dittofs.ipc.LockRequest.key:type_name -> dittofs.ipc.Key
-	7,  // 14: dittofs.ipc.LockRequest.owner:type_name -> dittofs.ipc.Owner
-	4,  // 15: dittofs.ipc.LockRequest.by:type_name -> dittofs.ipc.Caller
-	8,  // 16: dittofs.ipc.Result.holder:type_name -> dittofs.ipc.Holder
-	24, // 17: dittofs.ipc.EventBatch.events:type_name -> dittofs.ipc.Event
-	25, // 18: dittofs.ipc.Event.answer:type_name -> dittofs.ipc.Answer
-	26, // 19: dittofs.ipc.Event.break:type_name -> dittofs.ipc.Break
-	27, // 20: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
-	28, // 21: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
-	29, // 22: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
-	30, // 23: dittofs.ipc.Event.mark:type_name -> dittofs.ipc.Mark
-	8,  // 24: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
-	5,  // 25: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
-	5,  // 26: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
-	5,  // 27: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
-	5,  // 28: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
-	7,  // 29: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
-	5,  // 30: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
-	33, // 31: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
-	5,  // 32: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
-	34, // 33: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
-	35, // 34: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
-	36, // 35: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
-	37, // 36: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
-	7,  // 37: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 38: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 39: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
-	7,  // 40: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
-	31, // 41: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
-	41, // 42: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
-	5,  // 43: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
-	7,  // 44: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
-	8,  // 45: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
-	54, // 46: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
-	43, // 47: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
-	43, // 48: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
-	47, // 49: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
-	51, // 50: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
-	52, // 51: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
-	55, // 52: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
-	0,  // 53: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
-	52, // 54: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
-	2,  // 55: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
-	1,  // 56: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
-	1,  // 57: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
-	9,  // 58: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
-	11, // 59: dittofs.ipc.Counter.Reconnect:input_type -> dittofs.ipc.ReconnectRequest
-	13, // 60: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
-	15, // 61: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
-	16, // 62: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
-	17, // 63: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
-	17, // 64: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
-	17, // 65: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
-	19, // 66: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
-	17, // 67: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
-	21, // 68: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
-	22, // 69: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
-	6,  // 70: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
-	27, // 71: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
-	31, // 72: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
-	42, // 73: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
-	44, // 74: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
-	1,  // 75: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
-	48, // 76: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
-	30, // 77: dittofs.ipc.Counter.Returned:input_type -> dittofs.ipc.Mark
-	1,  // 78: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
-	31, // 79: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
-	1,  // 80: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
-	1,  // 81: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
-	38, // 82: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
-	31, // 83: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
-	1,  // 84: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
-	6,  // 85: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
-	3,  // 86: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
-	23, // 87: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
-	1,  // 88: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
-	10, // 89: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
-	12, // 90: dittofs.ipc.Counter.Reconnect:output_type -> dittofs.ipc.ReconnectResult
-	14, // 91: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
-	18, // 92: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
-	1,  // 93: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
-	18, // 94: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
-	18, // 95: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
-	18, // 96: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
-	20, // 97: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
-	20, // 98: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
-	20, // 99: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
-	20, // 100: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
-	1,  // 101: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
-	1,  // 102: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
-	32, // 103: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
-	1,  // 104: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
-	1,  // 105: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
-	46, // 106: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
-	49, // 107: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
-	1,  // 108: dittofs.ipc.Counter.Returned:output_type -> dittofs.ipc.Empty
-	50, // 109: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
-	32, // 110: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
-	45, // 111: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
-	1,  // 112: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
-	32, // 113: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
-	40, // 114: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
-	46, // 115: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
-	39, // 116: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
-	86, // [86:117] is the sub-list for method output_type
-	55, // [55:86] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	27, // 5: dittofs.ipc.OpenRequest.made:type_name -> dittofs.ipc.Change
+	8,  // 6: dittofs.ipc.OpenResult.holder:type_name -> dittofs.ipc.Holder
+	7,  // 7: dittofs.ipc.ReconnectRequest.owner:type_name -> dittofs.ipc.Owner
+	5,  // 8: dittofs.ipc.ReconnectRequest.key:type_name -> dittofs.ipc.Key
+	9,  // 9: dittofs.ipc.ReconnectResult.open:type_name -> dittofs.ipc.OpenRequest
+	17, // 10: dittofs.ipc.ReconnectResult.ranges:type_name -> dittofs.ipc.LockRequest
+	5,  // 11: dittofs.ipc.CloseRequest.dir:type_name -> dittofs.ipc.Key
+	5,  // 12: dittofs.ipc.AccessRequest.key:type_name -> dittofs.ipc.Key
+	7,  // 13: dittofs.ipc.AccessRequest.owner:type_name -> dittofs.ipc.Owner
+	5,  // 14: dittofs.ipc.LockRequest.key:type_name -> dittofs.ipc.Key
+	7,  // 15: dittofs.ipc.LockRequest.owner:type_name -> dittofs.ipc.Owner
+	4,  // 16: dittofs.ipc.LockRequest.by:type_name -> dittofs.ipc.Caller
+	8,  // 17: dittofs.ipc.Result.holder:type_name -> dittofs.ipc.Holder
+	24, // 18: dittofs.ipc.EventBatch.events:type_name -> dittofs.ipc.Event
+	25, // 19: dittofs.ipc.Event.answer:type_name -> dittofs.ipc.Answer
+	26, // 20: dittofs.ipc.Event.break:type_name -> dittofs.ipc.Break
+	27, // 21: dittofs.ipc.Event.change:type_name -> dittofs.ipc.Change
+	28, // 22: dittofs.ipc.Event.watch:type_name -> dittofs.ipc.Watch
+	29, // 23: dittofs.ipc.Event.gone:type_name -> dittofs.ipc.Gone
+	30, // 24: dittofs.ipc.Event.mark:type_name -> dittofs.ipc.Mark
+	8,  // 25: dittofs.ipc.Answer.holder:type_name -> dittofs.ipc.Holder
+	5,  // 26: dittofs.ipc.Break.key:type_name -> dittofs.ipc.Key
+	5,  // 27: dittofs.ipc.Change.key:type_name -> dittofs.ipc.Key
+	5,  // 28: dittofs.ipc.Change.dir:type_name -> dittofs.ipc.Key
+	5,  // 29: dittofs.ipc.Gone.key:type_name -> dittofs.ipc.Key
+	7,  // 30: dittofs.ipc.Gone.owner:type_name -> dittofs.ipc.Owner
+	5,  // 31: dittofs.ipc.Filter.key:type_name -> dittofs.ipc.Key
+	33, // 32: dittofs.ipc.Snapshot.files:type_name -> dittofs.ipc.FileState
+	5,  // 33: dittofs.ipc.FileState.key:type_name -> dittofs.ipc.Key
+	34, // 34: dittofs.ipc.FileState.opens:type_name -> dittofs.ipc.OpenState
+	35, // 35: dittofs.ipc.FileState.ranges:type_name -> dittofs.ipc.RangeState
+	36, // 36: dittofs.ipc.FileState.leases:type_name -> dittofs.ipc.LeaseState
+	37, // 37: dittofs.ipc.FileState.waiters:type_name -> dittofs.ipc.WaiterState
+	7,  // 38: dittofs.ipc.OpenState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 39: dittofs.ipc.RangeState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 40: dittofs.ipc.WaiterState.owner:type_name -> dittofs.ipc.Owner
+	7,  // 41: dittofs.ipc.WaiterState.for:type_name -> dittofs.ipc.Owner
+	31, // 42: dittofs.ipc.BreakRequest.filter:type_name -> dittofs.ipc.Filter
+	41, // 43: dittofs.ipc.DenialList.denials:type_name -> dittofs.ipc.Denial
+	5,  // 44: dittofs.ipc.Denial.key:type_name -> dittofs.ipc.Key
+	7,  // 45: dittofs.ipc.Denial.owner:type_name -> dittofs.ipc.Owner
+	8,  // 46: dittofs.ipc.Denial.holder:type_name -> dittofs.ipc.Holder
+	54, // 47: dittofs.ipc.Doors.doors:type_name -> dittofs.ipc.Doors.DoorsEntry
+	43, // 48: dittofs.ipc.SessionRequest.session:type_name -> dittofs.ipc.Session
+	43, // 49: dittofs.ipc.SessionList.sessions:type_name -> dittofs.ipc.Session
+	47, // 50: dittofs.ipc.NSMState.hosts:type_name -> dittofs.ipc.Host
+	51, // 51: dittofs.ipc.StatusReply.daemons:type_name -> dittofs.ipc.Daemon
+	52, // 52: dittofs.ipc.StatusReply.trees:type_name -> dittofs.ipc.TreeState
+	55, // 53: dittofs.ipc.Daemon.doors:type_name -> dittofs.ipc.Daemon.DoorsEntry
+	0,  // 54: dittofs.ipc.TreePacket.kind:type_name -> dittofs.ipc.TreePacket.Kind
+	52, // 55: dittofs.ipc.TreePacket.trees:type_name -> dittofs.ipc.TreeState
+	2,  // 56: dittofs.ipc.Counter.Hello:input_type -> dittofs.ipc.HelloRequest
+	1,  // 57: dittofs.ipc.Counter.Events:input_type -> dittofs.ipc.Empty
+	1,  // 58: dittofs.ipc.Counter.Mustered:input_type -> dittofs.ipc.Empty
+	9,  // 59: dittofs.ipc.Counter.Open:input_type -> dittofs.ipc.OpenRequest
+	11, // 60: dittofs.ipc.Counter.Reconnect:input_type -> dittofs.ipc.ReconnectRequest
+	13, // 61: dittofs.ipc.Counter.Close:input_type -> dittofs.ipc.CloseRequest
+	15, // 62: dittofs.ipc.Counter.Access:input_type -> dittofs.ipc.AccessRequest
+	16, // 63: dittofs.ipc.Counter.Done:input_type -> dittofs.ipc.DoneRequest
+	17, // 64: dittofs.ipc.Counter.Lock:input_type -> dittofs.ipc.LockRequest
+	17, // 65: dittofs.ipc.Counter.Unlock:input_type -> dittofs.ipc.LockRequest
+	17, // 66: dittofs.ipc.Counter.Test:input_type -> dittofs.ipc.LockRequest
+	19, // 67: dittofs.ipc.Counter.Cancel:input_type -> dittofs.ipc.Ticket
+	17, // 68: dittofs.ipc.Counter.CancelLock:input_type -> dittofs.ipc.LockRequest
+	21, // 69: dittofs.ipc.Counter.Acknowledge:input_type -> dittofs.ipc.Ack
+	22, // 70: dittofs.ipc.Counter.Disposition:input_type -> dittofs.ipc.DispositionRequest
+	6,  // 71: dittofs.ipc.Counter.Forget:input_type -> dittofs.ipc.Client
+	27, // 72: dittofs.ipc.Counter.Changed:input_type -> dittofs.ipc.Change
+	31, // 73: dittofs.ipc.Counter.List:input_type -> dittofs.ipc.Filter
+	42, // 74: dittofs.ipc.Counter.Serving:input_type -> dittofs.ipc.Doors
+	44, // 75: dittofs.ipc.Counter.Session:input_type -> dittofs.ipc.SessionRequest
+	1,  // 76: dittofs.ipc.Counter.NSM:input_type -> dittofs.ipc.Empty
+	48, // 77: dittofs.ipc.Counter.Notified:input_type -> dittofs.ipc.NotifiedRequest
+	30, // 78: dittofs.ipc.Counter.Returned:input_type -> dittofs.ipc.Mark
+	1,  // 79: dittofs.ipc.Admin.Status:input_type -> dittofs.ipc.Empty
+	31, // 80: dittofs.ipc.Admin.List:input_type -> dittofs.ipc.Filter
+	1,  // 81: dittofs.ipc.Admin.Sessions:input_type -> dittofs.ipc.Empty
+	1,  // 82: dittofs.ipc.Admin.EndGrace:input_type -> dittofs.ipc.Empty
+	38, // 83: dittofs.ipc.Admin.Break:input_type -> dittofs.ipc.BreakRequest
+	31, // 84: dittofs.ipc.Admin.Denials:input_type -> dittofs.ipc.Filter
+	1,  // 85: dittofs.ipc.Admin.Hosts:input_type -> dittofs.ipc.Empty
+	6,  // 86: dittofs.ipc.Admin.Forget:input_type -> dittofs.ipc.Client
+	3,  // 87: dittofs.ipc.Counter.Hello:output_type -> dittofs.ipc.HelloReply
+	23, // 88: dittofs.ipc.Counter.Events:output_type -> dittofs.ipc.EventBatch
+	1,  // 89: dittofs.ipc.Counter.Mustered:output_type -> dittofs.ipc.Empty
+	10, // 90: dittofs.ipc.Counter.Open:output_type -> dittofs.ipc.OpenResult
+	12, // 91: dittofs.ipc.Counter.Reconnect:output_type -> dittofs.ipc.ReconnectResult
+	14, // 92: dittofs.ipc.Counter.Close:output_type -> dittofs.ipc.CloseResult
+	18, // 93: dittofs.ipc.Counter.Access:output_type -> dittofs.ipc.Result
+	1,  // 94: dittofs.ipc.Counter.Done:output_type -> dittofs.ipc.Empty
+	18, // 95: dittofs.ipc.Counter.Lock:output_type -> dittofs.ipc.Result
+	18, // 96: dittofs.ipc.Counter.Unlock:output_type -> dittofs.ipc.Result
+	18, // 97: dittofs.ipc.Counter.Test:output_type -> dittofs.ipc.Result
+	20, // 98: dittofs.ipc.Counter.Cancel:output_type -> dittofs.ipc.Verdict
+	20, // 99: dittofs.ipc.Counter.CancelLock:output_type -> dittofs.ipc.Verdict
+	20, // 100: dittofs.ipc.Counter.Acknowledge:output_type -> dittofs.ipc.Verdict
+	20, // 101: dittofs.ipc.Counter.Disposition:output_type -> dittofs.ipc.Verdict
+	1,  // 102: dittofs.ipc.Counter.Forget:output_type -> dittofs.ipc.Empty
+	1,  // 103: dittofs.ipc.Counter.Changed:output_type -> dittofs.ipc.Empty
+	32, // 104: dittofs.ipc.Counter.List:output_type -> dittofs.ipc.Snapshot
+	1,  // 105: dittofs.ipc.Counter.Serving:output_type -> dittofs.ipc.Empty
+	1,  // 106: dittofs.ipc.Counter.Session:output_type -> dittofs.ipc.Empty
+	46, // 107: dittofs.ipc.Counter.NSM:output_type -> dittofs.ipc.NSMState
+	49, // 108: dittofs.ipc.Counter.Notified:output_type -> dittofs.ipc.NotifiedReply
+	1,  // 109: dittofs.ipc.Counter.Returned:output_type -> dittofs.ipc.Empty
+	50, // 110: dittofs.ipc.Admin.Status:output_type -> dittofs.ipc.StatusReply
+	32, // 111: dittofs.ipc.Admin.List:output_type -> dittofs.ipc.Snapshot
+	45, // 112: dittofs.ipc.Admin.Sessions:output_type -> dittofs.ipc.SessionList
+	1,  // 113: dittofs.ipc.Admin.EndGrace:output_type -> dittofs.ipc.Empty
+	32, // 114: dittofs.ipc.Admin.Break:output_type -> dittofs.ipc.Snapshot
+	40, // 115: dittofs.ipc.Admin.Denials:output_type -> dittofs.ipc.DenialList
+	46, // 116: dittofs.ipc.Admin.Hosts:output_type -> dittofs.ipc.NSMState
+	39, // 117: dittofs.ipc.Admin.Forget:output_type -> dittofs.ipc.ForgetReply
+	87, // [87:118] is the sub-list for method output_type
+	56, // [56:87] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_gateway_ipc_lock_proto_init() }

@@ -198,5 +198,17 @@ func directories(t *testing.T, new Counter) {
 			h.want("another's change", out, lock.Granted)
 			h.want("is", h.smb.told(), c.says)
 		})
+		t.Run(c.ask.String()+", by surprise", func(t *testing.T) {
+			h := enter(t, new, Settings{})
+			h.smb.open(1, lock.Read, lease(c.ask), dir)
+			made := lock.Change{Dir: key, Name: "new", Action: lock.Added, Filter: 1, Sudden: true, Client: lock.GUID{1}, ParentKey: lock.GUID{1, 0xee}}
+			h.must(h.smb.Changed(context.Background(), made))
+			h.want("its own change is no news", h.smb.told(), "")
+			made.Client = lock.GUID{2}
+			o := h.smb.open(2, lock.Write, func(r *lock.OpenRequest) { r.Key.Ino++; r.Made = &made })
+			h.want("what another made", o.Outcome, lock.Granted)
+			h.want("is", h.smb.told(), c.says)
+			h.want("and the other doors hear of both", h.local.told(), "change 1 new change 1 new")
+		})
 	}
 }
