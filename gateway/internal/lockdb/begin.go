@@ -80,7 +80,7 @@ func prepare(cfg Config) (j *journal, start Start, err error) {
 	start.Epoch, start.NSM = m.Epoch, m.Nsm
 
 	j = &journal{store: cfg.Store, log: cfg.Log, hw: hw, metrics: newMetrics(cfg.Metrics), ledger: r.ledger, meta: m,
-		lag: cfg.Lag, seq: m.Seq, wake: make(chan struct{}, 1), unsynced: make(chan struct{}, 1), stop: make(chan struct{}), progress: make(chan struct{}), ended: make(chan struct{})}
+		lag: cfg.Lag, seq: m.Seq, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), stop: make(chan struct{}), progress: make(chan struct{}), ended: make(chan struct{})}
 	if err := j.commit(nil, m.Seq, true); err != nil {
 		return nil, Start{}, err
 	}

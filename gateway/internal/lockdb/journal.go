@@ -19,23 +19,25 @@ const (
 // ErrClosed answers whoever waits for what was appended after Close.
 var ErrClosed = errors.New("lockdb: the vault is closed")
 
-// journal is the Vault: appends wait in a queue, and one goroutine takes whatever waits, commits it as one batch, and takes again. Another
-// one syncs what was committed, where that may come after.
+// journal is the Vault: appends wait in a queue, and whoever waits for one first commits all that is there as one batch, and so on behalf of who waits with it.
+// A goroutine commits what nobody waits for, and syncs what was committed, where that may come after.
 type journal struct {
 	store   Store
 	log     *slog.Logger
 	hw      *highWater
 	metrics *metrics
-	ledger  *ledger     // the committer's
-	meta    *MetaRecord // the committer's
 	lag     time.Duration
-	wake    chan struct{}
-	ended   chan struct{} // closed when the committer has ended
+	wake    chan struct{} // filled by an append
+	stop    chan struct{} // closed at Close, or after an error
+	ended   chan struct{} // closed when the vault is
 
-	written  atomic.Uint64 // the last commit's
-	unsynced chan struct{} // filled when there is something to be synced
-	stop     chan struct{} // closed when the committer has taken the last append
-	syncing  sync.Mutex    // one sync at a time, and its mark
+	turn   chan struct{} // filled by who commits; guards the next two
+	ledger *ledger
+	meta   *MetaRecord
+
+	written atomic.Uint64 // the last commit's
+	syncing sync.Mutex    // one sync at a time, and its mark; guards synced
+	synced  uint64
 
 	mu       sync.Mutex // guards the fields below
 	queue    []appended
@@ -85,11 +87,15 @@ func (j *journal) Wait(ctx context.Context, seq uint64) error {
 			return nil
 		case err != nil:
 			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
 		}
 		select {
+		case j.turn <- struct{}{}:
+			j.write()
+			<-j.turn
 		case <-progress:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }
@@ -97,12 +103,11 @@ func (j *journal) Wait(ctx context.Context, seq uint64) error {
 // Close commits what waits and the clean-stop mark. After an error there is no mark.
 func (j *journal) Close() error {
 	j.mu.Lock()
-	first := !j.closing
+	if !j.closing && j.err == nil {
+		close(j.stop)
+	}
 	j.closing = true
 	j.mu.Unlock()
-	if first {
-		close(j.wake)
-	}
 	<-j.ended
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -112,18 +117,21 @@ func (j *journal) Close() error {
 	return j.err
 }
 
-// run is the committer. It ends after Close, or after an error.
+// run ends after Close, or after an error, and the vault with it.
 func (j *journal) run() {
 	defer close(j.ended)
-	var follower sync.WaitGroup
-	follower.Go(j.follow)
-	err := j.serve()
-	close(j.stop)
-	follower.Wait()
-	j.mu.Lock()
-	if err == nil {
-		err = j.err
+	for j.due() {
+		j.turn <- struct{}{}
+		j.write()
+		<-j.turn
+		if err := j.sync(false, true); err != nil {
+			j.settle(0, err)
+		}
 	}
+	j.turn <- struct{}{} // and it stays so
+	j.write()
+	j.mu.Lock()
+	err := j.err
 	j.mu.Unlock()
 	if err == nil {
 		j.meta.Clean = true
@@ -141,65 +149,57 @@ func (j *journal) run() {
 	j.settle(0, err)
 }
 
-// follow syncs what was committed without, Lag after the first of it.
-func (j *journal) follow() {
-	due := time.NewTimer(0)
-	defer due.Stop()
-	for {
-		select {
-		case <-j.unsynced:
-		case <-j.stop:
-			return
-		}
-		due.Reset(j.lag)
-		select {
-		case <-due.C:
-		case <-j.stop: // the clean-stop mark is synced, with all that came before it
-			return
-		}
-		select {
-		case <-j.unsynced: // committed meanwhile, and synced now
-		default:
-		}
-		if err := j.sync(true); err != nil {
-			j.settle(0, err)
-			return
-		}
+// due waits for an append, and then as long as its sync may come after. false: the vault ends.
+func (j *journal) due() bool {
+	select {
+	case <-j.wake:
+	case <-j.stop:
+		return false
+	}
+	if j.lag == 0 {
+		return true
+	}
+	rest := time.NewTimer(j.lag)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+		return true
+	case <-j.stop: // the clean-stop mark is synced, with all that came before it
+		return false
 	}
 }
 
-// sync makes what was committed durable, and marks it.
-func (j *journal) sync(mark bool) error {
+// sync makes what was committed durable, and marks it. again: even where nothing was committed since the last time.
+func (j *journal) sync(again, mark bool) error {
 	j.syncing.Lock()
 	defer j.syncing.Unlock()
 	began, seq := time.Now(), j.written.Load()
+	if seq == j.synced && !again {
+		return nil
+	}
 	if err := j.store.Sync(); err != nil {
 		return fmt.Errorf("lockdb: sync of commit %d: %w", seq, err)
 	}
 	if err := j.hw.sync(seq, mark); err != nil {
 		return err
 	}
+	j.synced = seq
 	j.metrics.syncs.Observe(time.Since(began).Seconds())
 	return nil
 }
 
-func (j *journal) serve() error {
-	for open := true; open; {
-		_, open = <-j.wake
-		for {
-			j.mu.Lock()
-			queue := j.queue
-			j.queue = nil
-			j.mu.Unlock()
-			if len(queue) == 0 {
-				break
-			}
-			if err := j.drain(queue); err != nil {
-				return err
-			}
-		}
+// write commits all that is in the queue. It is the caller's turn.
+func (j *journal) write() {
+	j.mu.Lock()
+	queue := j.queue
+	j.queue = nil
+	j.mu.Unlock()
+	if len(queue) == 0 {
+		return
 	}
-	return nil
+	if err := j.drain(queue); err != nil {
+		j.settle(0, err)
+	}
 }
 
 // drain commits what was taken, in batches. An append that is larger than a batch may be told with its last one.
@@ -242,11 +242,12 @@ func (b *batch) full(kv KV) bool {
 }
 
 func (b *batch) add(kv KV) {
-	b.size += len(kv.Key) + len(kv.Value)
 	if i, again := b.at[string(kv.Key)]; again {
+		b.size += len(kv.Value) - len(b.kvs[i].Value)
 		b.kvs[i] = kv
 		return
 	}
+	b.size += len(kv.Key) + len(kv.Value)
 	b.at[string(kv.Key)] = len(b.kvs)
 	b.kvs = append(b.kvs, kv)
 }
@@ -263,29 +264,19 @@ func (j *journal) commit(kvs []KV, seq uint64, firm bool) error {
 		return fmt.Errorf("lockdb: commit %d: %w", seq, err)
 	}
 	j.written.Store(seq)
-	if err := j.keep(seq, firm, len(kvs) == 0); err != nil {
-		return err
-	}
-	j.metrics.commits.Observe(time.Since(began).Seconds())
-	j.metrics.batch.Observe(float64(len(kvs)))
-	j.metrics.records.Set(float64(len(j.ledger.digests)))
-	return nil
-}
-
-// keep sees to it that what was committed will be synced; firm: now; mark: and its mark too.
-func (j *journal) keep(seq uint64, firm, mark bool) error {
 	if j.lag > 0 {
 		if err := j.hw.write(seq); err != nil {
 			return err
 		}
 	}
 	if firm {
-		return j.sync(mark || j.lag > 0)
+		if err := j.sync(true, len(kvs) == 0 || j.lag > 0); err != nil {
+			return err
+		}
 	}
-	select {
-	case j.unsynced <- struct{}{}:
-	default:
-	}
+	j.metrics.commits.Observe(time.Since(began).Seconds())
+	j.metrics.batch.Observe(float64(len(kvs)))
+	j.metrics.records.Set(float64(len(j.ledger.digests)))
 	return nil
 }
 
@@ -299,6 +290,9 @@ func (j *journal) settle(telling uint64, err error) {
 	j.telling = max(j.telling, telling)
 	if err != nil {
 		j.err, j.queue = err, nil
+		if !j.closing {
+			close(j.stop)
+		}
 		if !errors.Is(err, ErrClosed) {
 			j.metrics.failed.Set(1)
 			j.log.Error("the lock database fails; nothing more is granted", "err", err)
