@@ -23,6 +23,7 @@ const (
 type kind byte
 
 const (
+	kindLog   kind = 'a' // Log's own
 	kindMeta  kind = 'm'
 	kindRange kind = 'r'
 	kindOpen  kind = 'o'

@@ -236,9 +236,9 @@ type batch struct {
 	size int
 }
 
-// full tells whether kv must wait for the next batch; one place is the meta record's.
+// full tells whether kv must wait for the next batch; two places are for the meta record and Log's number.
 func (b *batch) full(kv KV) bool {
-	return len(b.kvs) > 0 && (len(b.kvs) >= maxBatch-1 || b.size+len(kv.Key)+len(kv.Value) > maxBatchBytes)
+	return len(b.kvs) > 0 && (len(b.kvs) >= maxBatch-2 || b.size+len(kv.Key)+len(kv.Value) > maxBatchBytes)
 }
 
 func (b *batch) add(kv KV) {

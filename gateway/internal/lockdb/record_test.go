@@ -167,3 +167,20 @@ func FuzzRecord(g *testing.F) {
 		r.take(key, v)
 	})
 }
+
+func FuzzReadLog(g *testing.F) {
+	f := fuzz.On(g)
+	b := appendBatch(nil, logged{7, []KV{{[]byte("p"), []byte("1")}, {Key: []byte("q")}}})
+	f.Add(b)
+	f.Add(appendBatch(b, logged{8, []KV{{[]byte("q"), nil}}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// What is read is what would be written.
+		var again []byte
+		for _, e := range readLog(b) {
+			again = appendBatch(again, e)
+		}
+		if !bytes.HasPrefix(b, again) {
+			t.Errorf("%x was read, and is written as %x", b, again)
+		}
+	})
+}

@@ -5,7 +5,7 @@ type KV struct {
 	Key, Value []byte
 }
 
-// Store keeps keys and values. One vault uses it, and one goroutine at a time, but for Sync, which may run beside the others.
+// Store keeps keys and values. One vault uses it, Each first, and one goroutine at a time, but for Sync, which may run beside the others.
 type Store interface {
 	// Commit writes the batch as a whole, so that it outlives the process, or returns an error; then it is not known whether it is there. No
 	// key stands twice in a batch, and a batch has at most maxBatch entries and maxBatchBytes bytes, or a single entry. The store may keep keys

@@ -4,10 +4,10 @@
 // (Config.Lag); then a crash of the host may take what was told last, and the next run knows that it may have (Start.Torn). Which
 // hosts have locks at all, the epoch, the NSM state and the clean-stop mark are synced before anything depends on them.
 //
-// How to read: vault.go is what the counter sees, begin.go how a run begins, journal.go how many appends share one sync, codec.go the
-// records, ledger.go and highwater.go how damage shows, store.go what an engine must do. Engines: Memory, and package badger.
+// How to read: vault.go is what the counter sees, begin.go how a run begins, journal.go how many appends share one commit, codec.go the
+// records, ledger.go and highwater.go how damage shows, store.go what an engine must do, log.go the file before one. Engines: Memory, and package badger.
 //
-// Lock order: journal.mu and Memory.mu, each alone.
+// Lock order: journal.turn, then journal.syncing, then Log.handing, then Log.mu; journal.mu and Memory.mu, each alone.
 package lockdb
 
 import (

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 
@@ -32,8 +33,21 @@ var _ lockdb.Store = (*Store)(nil)
 // ErrInUse says that another process has the database open.
 var ErrInUse = errors.New("a running gateway has this database open")
 
-// Open opens or creates the database in dir, which one process at a time can have. log may be nil.
-func Open(dir string, log *slog.Logger) (s *Store, err error) {
+// Open opens or creates the database in dir, which one process at a time can have, with a log before it. log may be nil.
+func Open(dir string, log *slog.Logger) (lockdb.Store, error) {
+	s, err := open(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	l, err := lockdb.OpenLog(filepath.Join(dir, "told"), s)
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func open(dir string, log *slog.Logger) (s *Store, err error) {
 	// The engine panics over some kinds of damage.
 	defer caught(&err)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

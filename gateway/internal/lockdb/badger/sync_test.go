@@ -11,7 +11,7 @@ import (
 // Each time the engine begins a new log, it says so before, and the old one is synced.
 func TestTurn(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(dir, nil)
+	s, err := open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
