@@ -17,7 +17,7 @@ var floors = map[string]int{
 	"gateway/internal/lockdb/badger": 2, "gateway/oncrpc/rpcbind": 2, "gateway/oncrpc/gss": 2, "gateway/ipc": 2,
 	"gateway/daemon": 1, "gateway/accounts": 0, "gateway/oncrpc": 1, "gateway/export": 1, "gateway/internal/lockdb": 1,
 	"gateway/lock/locktest": 1, "gateway/lock/seat": 1, "lockd/nlm": 1, "statd/nsm": 1, "smbd/smb2": 1, "smbd/dtyp": 1, "smbd/auth": 1,
-	"gateway/xdr": 0, "gateway/fuzz": 0, "gateway/krb5": 0, "gateway/ipc/lockpb": 1, "gateway/internal/lockdb/record": 0, "gateway/lock": 0, "gateway/config": 0, "smbd/wire": 0, "smbd/ntstatus": 0,
+	"gateway/xdr": 0, "gateway/fuzz": 0, "gateway/krb5": 0, "gateway/ipc/lockpb": 1, "gateway/internal/lockdb/record": 0, "gateway/lock": 0, "gateway/config": 0, "smbd/wire": 0, "smbd/ntstatus": 0, "smbd/appledouble": 0,
 }
 
 // gates says which packages alone may import a library.
