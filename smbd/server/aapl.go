@@ -46,10 +46,13 @@ func (o *open) finderEntry(e *fscc.DirectoryEntry, disk string, i *info) {
 	defer f.Close()
 	e.EaSize = uint32(o.session.finderRights(f, i))
 	e.Finder = &fscc.FinderEntry{Mode: uint16(i.mode)}
-	if n, err := streamSize(f, afpResource); err == nil {
+	in := streamed{file: f}
+	in.double, _ = openDouble(o.file, disk, unix.O_RDONLY)
+	defer in.double.close()
+	if n, err := in.size(afpResource); err == nil {
 		e.Finder.ResourceFork = n
 	}
-	if b, err := readStream(f, afpInfo); err == nil && !emptyAfpInfo(b) {
+	if b, err := in.read(afpInfo); err == nil && !emptyAfpInfo(b) {
 		finder := b[16:48]
 		if !i.isDir() {
 			copy(e.Finder.Info[:8], finder[:8]) // type and creator

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -11,8 +12,8 @@ import (
 )
 
 // Streams as macOS keeps them, on shares that serve Macs. AFP_AfpInfo has 60 bytes, of which the Finder's are what counts: without them
-// there is no such stream. AFP_Resource is the resource fork; it is emptied, not deleted. A stream without bytes is no stream: it is not
-// listed, cannot be opened, and goes with its last close.
+// there is no such stream. AFP_Resource is the resource fork, which lies in the AppleDouble file (double.go); it is emptied, not deleted. A
+// stream without bytes is no stream: it is not listed, cannot be opened, and goes with its last close.
 const (
 	afpInfo     = "AFP_AfpInfo"
 	afpResource = "AFP_Resource"
@@ -33,24 +34,29 @@ func emptyAfpInfo(b []byte) bool {
 }
 
 // isThere reports whether a stored stream is one for the clients of this share.
-func (h *share) isThere(f *os.File, stored string) bool {
+func (h *share) isThere(in streamed, stored string) bool {
 	switch {
 	case stored == "":
 		return false
 	case !h.terms().Apple:
 		return true
 	case sameName(stored, afpInfo):
-		b, err := readStream(f, stored)
+		b, err := in.read(stored)
 		return err == nil && !emptyAfpInfo(b)
 	}
-	n, err := streamSize(f, stored)
+	n, err := in.size(stored)
 	return err == nil && n > 0
 }
 
-// forget removes a stream at its last close, if it is not there.
-func (h *share) forget(f *os.File, s *stream) {
-	if name := s.called(); h.terms().Apple && !h.isThere(f, name) {
-		export.RemoveXattr(int(f.Fd()), export.StreamAttribute(name))
+// forget removes the open's stream, of which it is the last, if the stream is not there.
+func (o *open) forget(ctx context.Context) {
+	name := o.stream.called()
+	switch {
+	case !o.tree.apple() || o.tree.share.isThere(o.streamed(), name):
+	case o.forks():
+		o.removeDouble(ctx)
+	default:
+		export.RemoveXattr(int(o.file.Fd()), export.StreamAttribute(name))
 	}
 }
 
@@ -64,14 +70,17 @@ func (o *open) resourceFork() bool {
 	return o.stream != nil && o.tree.apple() && sameName(o.stream.called(), afpResource)
 }
 
+// forks reports whether the open's stream is the resource fork in the AppleDouble file.
+func (o *open) forks() bool { return o.double != nil && o.resourceFork() }
+
 // readFinder reads an AFP_AfpInfo: from its beginning, wherever within it a client asks.
-func (s *stream) readFinder(f *os.File, b []byte, offset int64) (int, error) {
+func (s *stream) readFinder(in streamed, b []byte, offset int64) (int, error) {
 	if offset > afpInfoSize {
 		return 0, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data, err := readStream(f, s.name)
+	data, err := in.read(s.name)
 	if err != nil {
 		return 0, err
 	}

@@ -136,7 +136,7 @@ func TestMacStreams(t *testing.T) {
 	q := opening("f:AFP_Resource", smb2.FileOpen)
 	q.CreateOptions = smb2.FileDeleteOnClose
 	p.close(p.open(q))
-	if got := s.xattr("f", "user.DosStream.AFP_Resource:$DATA"); got != "fork\x00" {
+	if got := s.forkOf("._f"); got != "fork" {
 		t.Errorf("the resource fork: %q", got)
 	}
 }

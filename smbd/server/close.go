@@ -78,6 +78,7 @@ func (o *open) remove(ctx context.Context) error {
 	removed := s.named(key, name, lock.Removed, i.isDir(), o.parentKey)
 	removed.Key = o.key
 	o.tree.changed(ctx, removed, rel)
+	o.removeDoubleAt(ctx, spot{parent, name, rel})
 	return nil
 }
 

@@ -41,6 +41,7 @@ type creation struct {
 	rights     verdict                  // its kept descriptor's
 	above      *dtyp.SecurityDescriptor // the directory's, where it is kept and a name is made
 	file       *os.File
+	double     *double
 	made       bool // by us
 	madeStream bool
 	action     smb2.CreateAction
@@ -118,7 +119,7 @@ func newOpen(r *request) *open {
 
 // once looks, opens and asks one time.
 func (c *creation) once(ctx context.Context) (body reply, err error) {
-	c.made, c.madeStream, c.file, c.at, c.info, c.o = false, false, nil, nil, nil, nil
+	c.made, c.madeStream, c.file, c.double, c.at, c.info, c.o = false, false, nil, nil, nil, nil, nil
 	c.access, c.rights, c.above = c.asked, nil, nil
 	defer func() {
 		if err != nil {
@@ -148,7 +149,7 @@ func (c *creation) once(ctx context.Context) (body reply, err error) {
 	if err = c.ask(ctx); err != nil {
 		return nil, err
 	}
-	if err = c.settle(); err != nil {
+	if err = c.settle(ctx); err != nil {
 		return nil, err
 	}
 	if err = c.s.add(c.o); err != nil {
@@ -186,7 +187,9 @@ func (c *creation) undo(ctx context.Context) {
 		}
 		c.s.s.opens.remove(c.o)
 		c.o.leave(ctx)
+		c.double = c.o.double
 	}
+	c.double.close()
 	if c.file != nil {
 		c.file.Close()
 	}
@@ -207,7 +210,7 @@ func (c *creation) ask(ctx context.Context) error {
 	o.mode.Store(uint32(c.q.CreateOptions & modes))
 	o.parent, o.name, o.path = c.at.parent, c.at.name, c.at.path
 	if c.stream.name != "" {
-		o.stream, o.directory = c.s.s.streams.use(key, c.stream.name), false
+		o.stream, o.double, o.directory = c.s.s.streams.use(key, c.stream.name), c.double, false
 		o.key = o.stream.key
 	}
 	c.o = o
@@ -273,9 +276,9 @@ func (c *creation) stillThere() error {
 }
 
 // settle does what had to wait for the counter's consent. [MS-FSA] 2.1.5.1.2.3.
-func (c *creation) settle() error {
+func (c *creation) settle(ctx context.Context) error {
 	if c.o.stream != nil {
-		if err := c.settleStream(); err != nil {
+		if err := c.settleStream(ctx); err != nil {
 			return err
 		}
 	}
@@ -303,6 +306,9 @@ func (c *creation) settle() error {
 		}
 		if err != nil {
 			return err
+		}
+		if !c.s.s.streams.open(c.o.key, afpResource) {
+			c.o.removeDouble(ctx)
 		}
 	}
 	if !c.made && c.overwrites() {

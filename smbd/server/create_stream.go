@@ -24,11 +24,15 @@ func (c *creation) openStreamFile() (err error) {
 	if !c.info.isRegular() && !c.info.isDir() {
 		return ntstatus.AccessDenied
 	}
-	stored, err := findStream(c.at.file, c.stream.name)
+	if c.tree.apple() {
+		c.s.as(c.vol, func() error { c.double, _ = openDouble(c.at.parent, c.at.name, unix.O_RDONLY); return nil })
+	}
+	in := streamed{c.at.file, c.double}
+	stored, err := in.find(c.stream.name)
 	if err != nil {
 		return err
 	}
-	if stored != "" && !c.tree.share.isThere(c.at.file, stored) {
+	if stored != "" && !c.tree.share.isThere(in, stored) {
 		c.stream.name, stored = stored, ""
 	}
 	changes := stored == "" || c.truncates()
@@ -100,12 +104,25 @@ func (c *creation) holdFile(ctx context.Context, o *open) error {
 }
 
 // settleStream makes or empties the stream. Whoever was faster to make or remove it is seen now.
-func (c *creation) settleStream() error {
+func (c *creation) settleStream(ctx context.Context) error {
 	name := c.o.stream.called()
+	if c.action != smb2.FileOpened || c.writable() || c.access&smb2.Delete != 0 {
+		d, err := c.o.ownDouble(ctx, c.o.resourceFork())
+		if err != nil {
+			return err
+		}
+		c.o.double.close()
+		c.o.double = d
+	}
+	in := c.o.streamed()
 	switch c.action {
 	case smb2.FileCreated:
+		if in.forked(name) {
+			c.madeStream = true
+			return nil
+		}
 		err := writeStream(c.file, name, nil, unix.XATTR_CREATE)
-		if errors.Is(err, unix.EEXIST) && !c.tree.share.isThere(c.file, name) {
+		if errors.Is(err, unix.EEXIST) && !c.tree.share.isThere(in, name) {
 			return nil // a Mac's, without bytes
 		}
 		if errors.Is(err, unix.EEXIST) && c.q.CreateDisposition != smb2.FileCreate {
@@ -114,19 +131,19 @@ func (c *creation) settleStream() error {
 		c.madeStream = err == nil
 		return err
 	case smb2.FileOpened:
-		if _, err := streamSize(c.file, name); errors.Is(err, unix.ENODATA) {
+		if _, err := in.size(name); errors.Is(err, unix.ENODATA) {
 			return errAgain
 		}
 		return nil
 	}
-	err := c.o.stream.change(c.file, 0, func([]byte) []byte { return nil })
+	err := c.o.stream.truncate(in, 0)
 	if errors.Is(err, unix.ENODATA) {
 		return errAgain
 	}
 	return err
 }
 
-// removeStreams removes the streams of a file that is overwritten, [MS-FSA] 2.1.5.1.2.1. Implementation specific: one that is open stays.
+// removeStreams removes the attributes of a file's streams, which is overwritten, [MS-FSA] 2.1.5.1.2.1. Implementation specific: one that is open stays.
 func (c *creation) removeStreams() error {
 	names, err := streamNames(c.file)
 	for _, n := range names {

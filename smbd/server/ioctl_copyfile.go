@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
 )
@@ -29,7 +30,7 @@ func copyFile(ctx context.Context, r *request, src, dst *open) ([]byte, error) {
 	if src.stream != nil || dst.stream != nil {
 		return a.Append(nil), nil
 	}
-	if err := copyStreams(src, dst); err != nil {
+	if err := copyStreams(ctx, r, src, dst); err != nil {
 		return nil, err
 	}
 	names, err := eaNames(src.file)
@@ -49,25 +50,58 @@ func copyFile(ctx context.Context, r *request, src, dst *open) ([]byte, error) {
 }
 
 // copyStreams copies the streams that nobody has open at the destination.
-func copyStreams(src, dst *open) error {
-	names, err := streamNames(src.file)
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		if dst.session.s.streams.open(dst.key, n) {
-			return ntstatus.SharingViolation
-		}
-		b, err := readStream(src.file, n)
-		if errors.Is(err, unix.ENODATA) {
-			continue
-		}
-		if err == nil {
-			err = writeStream(dst.file, n, b, 0)
-		}
+func copyStreams(ctx context.Context, r *request, src, dst *open) error {
+	return src.withStreams(func(in streamed) error {
+		names, err := in.names()
 		if err != nil {
 			return err
 		}
+		for _, n := range names {
+			if dst.session.s.streams.open(dst.key, n) {
+				return ntstatus.SharingViolation
+			}
+			if in.forked(n) {
+				err = copyFork(ctx, r, in.double, dst)
+			} else {
+				var b []byte
+				if b, err = in.read(n); errors.Is(err, unix.ENODATA) {
+					continue
+				}
+				if err == nil {
+					err = writeStream(dst.file, n, b, 0)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func copyFork(ctx context.Context, r *request, from *double, dst *open) error {
+	to, err := dst.ownDouble(ctx, true)
+	if err != nil || to == nil {
+		return err
 	}
-	return nil
+	defer to.close()
+	done, err := dst.admitDouble(ctx, r, to, lock.OpWrite)
+	if err != nil {
+		return err
+	}
+	defer done(true)
+	if err := to.truncate(0); err != nil {
+		return err
+	}
+	b := make([]byte, min(from.size(), maxChunkSize))
+	for at := int64(0); ; {
+		n, err := from.readAt(b, at)
+		if err != nil || n == 0 {
+			return err
+		}
+		if _, err := to.writeAt(b[:n], at); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
 }

@@ -33,6 +33,7 @@ type open struct {
 	parentKey  lock.GUID
 	stream     *stream // nil for the file itself
 	hold       uint64  // the open at the counter that holds the stream's file
+	double     *double // the file's AppleDouble file, where the stream lies there; nil: it does not
 	durable    durable
 	createGUID lock.GUID // DH2Q's, whether or not the open became durable
 	app        *app
@@ -159,6 +160,7 @@ func (o *open) release(ctx context.Context) {
 func (o *open) shut() {
 	o.scan.close()
 	o.file.Close()
+	o.double.close()
 	if o.parent != nil {
 		o.parent.Close()
 	}

@@ -24,7 +24,7 @@ func (o *open) stat() (*info, error) {
 	if i.attributes &^= smb2.FileAttributeDirectory; i.attributes == 0 {
 		i.attributes = smb2.FileAttributeNormal
 	}
-	i.size, err = o.stream.size(o.file)
+	i.size, err = o.streamed().size(o.stream.called())
 	if errors.Is(err, unix.ENODATA) {
 		i.size, err = 0, nil // another door removed it
 	}
@@ -40,10 +40,10 @@ func streamAllocation(size uint64) uint64 { return (size + 511) &^ 511 }
 
 func (o *open) readAt(b []byte, offset int64) (int, error) {
 	if o.finder() {
-		return o.stream.readFinder(o.file, b, offset)
+		return o.stream.readFinder(o.streamed(), b, offset)
 	}
 	if o.stream != nil {
-		return o.stream.readAt(o.file, b, offset)
+		return o.stream.readAt(o.streamed(), b, offset)
 	}
 	return pread(int(o.file.Fd()), b, offset)
 }
@@ -53,7 +53,7 @@ func (o *open) writeAt(b []byte, offset int64) (int, error) {
 		return o.stream.writeFinder(o.file, b, offset)
 	}
 	if o.stream != nil {
-		return o.stream.writeAt(o.file, b, offset)
+		return o.stream.writeAt(o.streamed(), b, offset)
 	}
 	return pwrite(int(o.file.Fd()), b, offset)
 }
@@ -66,14 +66,18 @@ func (o *open) truncate(size uint64) error {
 		return nil // it has 60 bytes
 	}
 	if o.stream != nil {
-		return o.stream.truncate(o.file, size)
+		return o.stream.truncate(o.streamed(), size)
 	}
 	return export.Truncate(int(o.file.Fd()), size)
 }
 
 // sync makes what was written durable.
 func (o *open) sync(how func(fd int) error) error {
-	err := how(int(o.file.Fd()))
+	f := o.file
+	if o.forks() {
+		f = o.double.file
+	}
+	err := how(int(f.Fd()))
 	if errors.Is(err, unix.EBADF) {
 		err = unix.Syncfs(int(o.vol.root.Fd())) // its descriptor is O_PATH
 	}
@@ -110,7 +114,7 @@ func (o *open) leave(ctx context.Context) {
 		if o.hold != 0 {
 			give(o.hold, o.remove)
 		}
-		o.session.s.streams.done(o.stream, func() { o.tree.share.forget(o.file, o.stream) })
+		o.session.s.streams.done(o.stream, func() { o.forget(ctx) })
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/export"
+	"dittofs/smbd/appledouble"
 	"dittofs/smbd/fscc"
 	"dittofs/smbd/ntstatus"
 	"dittofs/smbd/smb2"
@@ -211,9 +212,14 @@ func (o *open) described(i *info, disk string, class fscc.FileClass) *fscc.Direc
 	return e
 }
 
-// hides reports whether the share shows only what the user may read, and this may not be read. [MS-SMB2] 2.2.10,
-// ACCESS_BASED_DIRECTORY_ENUM.
+// hides reports whether a listing leaves a name out: an AppleDouble file's beside its file, where the share serves Macs; and where the
+// share shows only what the user may read, what may not be read. [MS-SMB2] 2.2.10, ACCESS_BASED_DIRECTORY_ENUM.
 func (o *open) hides(name string) bool {
+	if base, ok := strings.CutPrefix(name, appledouble.Prefix); ok && base != "" && o.tree.apple() {
+		if _, err := export.StatAt(int(o.file.Fd()), base); err == nil {
+			return true
+		}
+	}
 	if !o.tree.share.terms().HideUnreadable {
 		return false
 	}

@@ -21,22 +21,25 @@ func (o *open) streamInfo() ([]byte, error) {
 	if o.tree.share.terms().NoStreams {
 		return fscc.AppendStreams(nil, list), nil
 	}
-	names, err := streamNames(o.file)
+	err = o.withStreams(func(in streamed) error {
+		names, err := in.names()
+		for _, n := range names {
+			if !o.tree.share.isThere(in, n) {
+				continue
+			}
+			size, err := in.size(n)
+			if errors.Is(err, unix.ENODATA) {
+				continue // gone meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			list = append(list, fscc.Stream{Size: size, AllocationSize: streamAllocation(size), Name: ":" + n + streamType})
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	for _, n := range names {
-		if !o.tree.share.isThere(o.file, n) {
-			continue
-		}
-		size, err := streamSize(o.file, n)
-		if errors.Is(err, unix.ENODATA) {
-			continue // gone meanwhile
-		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, fscc.Stream{Size: size, AllocationSize: streamAllocation(size), Name: ":" + n + streamType})
 	}
 	return fscc.AppendStreams(nil, list), nil
 }

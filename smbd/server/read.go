@@ -116,5 +116,8 @@ func (o *open) admit(ctx context.Context, r *request, op lock.Op, offset, length
 	if err != nil {
 		return nil, err
 	}
+	if o.forks() && (op == lock.OpWrite || op == lock.OpSetSize) {
+		return o.admitFork(ctx, r, op, done)
+	}
 	return done, nil
 }

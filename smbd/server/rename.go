@@ -145,6 +145,7 @@ func rename(ctx context.Context, r *request, o *open, name string, replace bool)
 		return err
 	}
 	newPath := join(pathOf(p), p.name)
+	o.moveDouble(ctx, spot{from, fromName, rel}, spot{p.parent, p.name, newPath}, p.file != nil)
 	o.mu.Lock()
 	if o.parent != nil {
 		o.parent.Close()

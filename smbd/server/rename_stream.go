@@ -14,7 +14,8 @@ import (
 )
 
 // Renaming a stream, [MS-FSA] 2.1.5.15.11.1: the new name begins with a colon and stays with the file. What
-// has that name may be replaced while it is empty and nobody has it open. Implementation specific: it does not become the file's own bytes.
+// has that name may be replaced while it is empty and nobody has it open. Implementation specific: it does not become the file's own bytes,
+// nor a resource fork, and no resource fork becomes it.
 func (o *open) renameStream(ctx context.Context, name string, replace bool) error {
 	switch {
 	case o.access&smb2.Delete == 0, o.tree.maximal&smb2.FileWriteData == 0:
@@ -28,10 +29,10 @@ func (o *open) renameStream(ctx context.Context, name string, replace bool) erro
 	}
 	s := o.stream
 	from := s.called()
-	if to.name == "" {
+	if to.name == "" || o.forks() || o.tree.apple() && sameName(to.name, afpResource) {
 		return ntstatus.NotSupported
 	}
-	stored, err := findStream(o.file, to.name)
+	stored, err := o.streamed().find(to.name)
 	switch {
 	case err != nil:
 		return err

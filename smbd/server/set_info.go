@@ -31,6 +31,7 @@ func setInfo(ctx context.Context, r *request) (reply, error) {
 		err = setFileInfo(ctx, r, o, fscc.FileClass(q.FileInfoClass), q.Buffer)
 	case q.InfoType == smb2.InfoSecurity:
 		if err = setSecurityInfo(r, o, smb2.SecurityInformation(q.AdditionalInformation), q.Buffer); err == nil {
+			o.followDouble()
 			o.modified(ctx, smb2.NotifyChangeSecurity, false)
 		}
 	case q.InfoType == smb2.InfoFileSystem, q.InfoType == smb2.InfoQuota:

@@ -16,7 +16,7 @@ import (
 
 // Named streams, [MS-FSCC] 2.1.5.3: bytes beside a file's or a directory's own. Each is an extended attribute (gateway/export) with a zero
 // behind the bytes, so that an empty stream is there, too. A stream grows as far as the file system lets an attribute grow (64 KiB at most;
-// on ext4 all of a file's share one block); beyond that, the disk is full.
+// on ext4 all of a file's share one block); beyond that, the disk is full. Only a Mac's resource fork lies elsewhere (double.go).
 const (
 	streamPrefix = export.StreamPrefix
 	streamType   = export.StreamType
@@ -37,6 +37,8 @@ type stream struct {
 type streams struct {
 	mu sync.Mutex // guards the map, and stream.refs
 	by map[lock.Key][]*stream
+
+	taking sync.Mutex // held while AppleDouble files are emptied but for their forks
 }
 
 // use finds or makes the stream of a file; give it back with done.
@@ -98,7 +100,7 @@ func (s *stream) called() string {
 	return s.name
 }
 
-// streamNames lists the named streams of a file.
+// streamNames lists the streams that are attributes of a file.
 func streamNames(f *os.File) ([]string, error) {
 	all, err := export.ListXattr(int(f.Fd()))
 	if err == unix.EOPNOTSUPP {
@@ -114,20 +116,6 @@ func streamNames(f *os.File) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, err
-}
-
-// findStream finds a stream: by its exact name, else without regard to case. "" if there is none.
-func findStream(f *os.File, name string) (stored string, err error) {
-	names, err := streamNames(f)
-	for _, n := range names {
-		if n == name {
-			return n, nil
-		}
-		if sameName(n, name) {
-			stored = n
-		}
-	}
-	return stored, err
 }
 
 // streamSize is how long a stream is; ENODATA where there is none.
@@ -149,22 +137,20 @@ func writeStream(f *os.File, name string, b []byte, flags int) error {
 	return err
 }
 
-// size is how long the open's stream is.
-func (s *stream) size(f *os.File) (uint64, error) { return streamSize(f, s.called()) }
-
-func (s *stream) readAt(f *os.File, b []byte, offset int64) (int, error) {
+func (s *stream) readAt(in streamed, b []byte, offset int64) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data, err := readStream(f, s.name)
-	if err != nil || offset >= int64(len(data)) {
-		return 0, err
-	}
-	return copy(b, data[offset:]), nil
+	return in.readAt(s.name, b, offset)
 }
 
-func (s *stream) writeAt(f *os.File, b []byte, offset int64) (int, error) {
+func (s *stream) writeAt(in streamed, b []byte, offset int64) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in.forked(s.name) {
+		return in.double.writeAt(b, offset)
+	}
 	end := uint64(offset) + uint64(len(b))
-	err := s.change(f, end, func(data []byte) []byte {
+	err := s.change(in.file, end, func(data []byte) []byte {
 		if uint64(len(data)) < end {
 			data = append(data, make([]byte, end-uint64(len(data)))...)
 		}
@@ -177,19 +163,22 @@ func (s *stream) writeAt(f *os.File, b []byte, offset int64) (int, error) {
 	return len(b), nil
 }
 
-func (s *stream) truncate(f *os.File, size uint64) error {
-	return s.change(f, size, func(data []byte) []byte {
+func (s *stream) truncate(in streamed, size uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in.forked(s.name) {
+		return in.double.truncate(size)
+	}
+	return s.change(in.file, size, func(data []byte) []byte {
 		return append(data, make([]byte, max(size, uint64(len(data)))-uint64(len(data)))...)[:size]
 	})
 }
 
-// change rewrites the bytes. A stream that is gone meanwhile stays away.
+// change rewrites an attribute. A stream that is gone meanwhile stays away. s.mu is held.
 func (s *stream) change(f *os.File, size uint64, to func([]byte) []byte) error {
 	if size > maxStream {
 		return ntstatus.DiskFull
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	data, err := readStream(f, s.name)
 	if err != nil {
 		return err
