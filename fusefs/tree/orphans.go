@@ -28,6 +28,9 @@ type orphan struct {
 // orphansOf finds the orphans of the dead mounts, by inode number.
 func orphansOf(dead []mount) map[uint64]orphan {
 	all := map[uint64]orphan{}
+	if len(dead) == 0 {
+		return all
+	}
 	add := func(o orphan) {
 		if had, ok := all[o.ino]; ok {
 			o.flags |= had.flags
@@ -39,12 +42,16 @@ func orphansOf(dead []mount) map[uint64]orphan {
 		pid, _ := strconv.ParseUint(filepath.Base(p), 10, 32)
 		infos, _ := os.ReadDir(filepath.Join(p, "fdinfo"))
 		for _, e := range infos {
+			path, _ := os.Readlink(filepath.Join(p, "fd", e.Name()))
+			if !strings.HasPrefix(path, "/") { // an epoll tells nothing before whoever changes it is done
+				continue
+			}
 			b, err := os.ReadFile(filepath.Join(p, "fdinfo", e.Name()))
 			if err != nil {
 				continue
 			}
 			if o, id := parseFD(string(b)); o.ino != 0 && isOne(dead, func(m *mount) bool { return m.id == id }) {
-				o.path, _ = os.Readlink(filepath.Join(p, "fd", e.Name()))
+				o.path = path
 				o.pid = uint32(pid)
 				add(o)
 			}
