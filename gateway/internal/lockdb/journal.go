@@ -124,6 +124,9 @@ func (j *journal) run() {
 		j.turn <- struct{}{}
 		j.write()
 		<-j.turn
+		if j.lag == 0 {
+			continue // it was synced before it was told
+		}
 		if err := j.sync(false, true); err != nil {
 			j.settle(0, err)
 		}
