@@ -56,6 +56,10 @@ type Call struct {
 	// Release, where the handler sets it, is called once, after the reply was handed to the socket or dropped: until then Tail is the
 	// server's. It must not block.
 	Release func()
+
+	places *places       // of the server; nil over UDP
+	beside chan struct{} // filled by the connection's heavy calls
+	heavy  bool          // this is one
 }
 
 // AuthSys is authsys_parms, RFC 5531 Appendix A.

@@ -37,6 +37,7 @@ type Server struct {
 	cache    *cache
 	pool     sync.Pool // of *exchange
 	conns    chan struct{}
+	places   *places
 	quiet    quiet
 }
 
@@ -61,7 +62,7 @@ func NewServer(cfg Config, programs ...*Program) *Server {
 		cfg.IdleTimeout = 6 * time.Minute
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, metrics: newMetrics(cfg.Metrics), programs: map[uint32][]*Program{},
-		procs: map[*Program][]procMetrics{}, cache: newCache(cfg.CacheSize), conns: make(chan struct{}, cfg.MaxConns)}
+		procs: map[*Program][]procMetrics{}, cache: newCache(cfg.CacheSize), conns: make(chan struct{}, cfg.MaxConns), places: newPlaces()}
 	s.pool.New = func() any { return &exchange{server: s} }
 	for _, p := range programs {
 		s.programs[p.Number] = append(s.programs[p.Number], p)
@@ -103,6 +104,7 @@ func (x *exchange) free() {
 	if x.Release != nil {
 		x.Release()
 	}
+	x.lighten()
 	x.Call = Call{}
 	x.header, x.args, x.res, x.vec, x.seal = callHeader{}, xdr.Stream{}, xdr.Stream{}, [3][]byte{}, nil
 	x.record.free()

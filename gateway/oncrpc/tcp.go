@@ -101,7 +101,7 @@ func (c *conn) read(ctx, running context.Context, wg *sync.WaitGroup) error {
 	if limit <= 0 {
 		limit = 64
 	}
-	slots := make(chan struct{}, limit)
+	slots, heavy := make(chan struct{}, limit), make(chan struct{}, heavyEach)
 	remote, local := addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
 	in := newInput(c.Conn)
 	defer in.free()
@@ -120,7 +120,11 @@ func (c *conn) read(ctx, running context.Context, wg *sync.WaitGroup) error {
 			x.free()
 			return err
 		}
-		x.Remote, x.Local = remote, local
+		x.Remote, x.Local, x.places, x.beside = remote, local, s.places, heavy
+		if x.record.big != nil {
+			c.out.flush()
+			x.carries(ctx)
+		}
 		ready, err := x.admit(&known)
 		if err != nil {
 			x.free()

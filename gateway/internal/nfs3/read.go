@@ -68,6 +68,9 @@ func maxIO(c *oncrpc.Call) uint32 {
 	return MaxIO
 }
 
+// lightIO is what READ and READDIRPLUS return without a place among the heavy calls.
+const lightIO = 128 << 10
+
 // quickRead is what READ copies in turn, where it is in memory.
 const quickRead = 64 << 10
 
@@ -89,6 +92,9 @@ func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) ReadRes 
 		return ReadRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 	}
 	count := min(a.Count, maxIO(c))
+	if count > lightIO && !c.Heavy(ctx) {
+		count = lightIO // a client asks on
+	}
 	if a.Offset > math.MaxInt64-MaxIO {
 		return ReadRes{Status: ErrInval, Attr: postOp(&st, p.Key)}
 	}
@@ -162,7 +168,7 @@ type loan struct {
 var loans = [...]struct {
 	size int
 	pool sync.Pool
-}{{size: 16 << 10}, {size: 128 << 10}, {size: MaxIO}}
+}{{size: 16 << 10}, {size: lightIO}, {size: MaxIO}}
 
 func buffer(n int) *loan {
 	for i := range loans {

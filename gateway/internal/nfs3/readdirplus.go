@@ -87,8 +87,11 @@ func (s *Server) readdirplus(ctx context.Context, c *oncrpc.Call, a *ReadDirPlus
 	if err != nil {
 		return ReadDirPlusRes{Status: statusOf(err), Attr: postOp(&st, p.Key)}
 	}
-	b := buffer(smallList)
-	err = p.listPlus(a, &st, mask&unix.X_OK != 0, int(min(a.MaxCount, maxIO(c))), &b)
+	b, max := buffer(smallList), min(a.MaxCount, maxIO(c))
+	if max > lightIO && !c.Heavy(ctx) {
+		max = lightIO
+	}
+	err = p.listPlus(a, &st, mask&unix.X_OK != 0, int(max), &b)
 	if err != nil {
 		b.release()
 		return ReadDirPlusRes{Status: statusOf(err), Attr: postOpOf(p.File)}
