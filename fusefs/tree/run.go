@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,21 +25,24 @@ func Run(ctx context.Context, env daemon.Env) error {
 	if len(env.Config.Exports) == 0 {
 		return fmt.Errorf("no export is configured")
 	}
-	if err := checkDevice(); err != nil {
-		return err
-	}
 	spareProcessors()
 	d := &door{env: env, metrics: newMetrics(env.Metrics), lost: make(chan *Tree, 1), want: env.Config.Exports, refused: map[string]string{}}
 	defer d.close()
+	missing := checkDevice()
 	var refusals []error
 	for _, e := range env.Config.Exports {
-		if err := d.prepare(ctx, e); err != nil {
+		err := missing
+		if err == nil {
+			err = d.prepare(ctx, e)
+		}
+		if err != nil {
 			refusals = append(refusals, err)
 			d.refuse(e, err)
 		}
 	}
 	if len(d.exports) == 0 {
-		return errors.Join(refusals...)
+		d.lament(ctx)
+		return cmp.Or(missing, errors.Join(refusals...))
 	}
 	if err := d.refuseNested(); err != nil {
 		return err
@@ -88,11 +92,22 @@ func (d *door) prepare(ctx context.Context, e config.Export) error {
 // again is how often an export that cannot be mounted is tried.
 const again = 5 * time.Second
 
-// refuse notes that an export is not mounted, and so not served; the others are. Each reason is told once.
-func (d *door) refuse(e config.Export, err error) {
-	if d.refused[e.Path] != err.Error() {
-		d.refused[e.Path] = err.Error()
-		d.env.Log.Error("export is not mounted, and not served", "export", e.Name, "err", err)
+// refuse notes that an export is not mounted, and so not served; the others are. Each reason is told once; it reports whether this one was.
+func (d *door) refuse(e config.Export, err error) (told bool) {
+	if d.refused[e.Path] == err.Error() {
+		return false
+	}
+	d.refused[e.Path] = err.Error()
+	d.env.Log.Error("export is not mounted, and not served", "export", e.Name, "err", err)
+	return true
+}
+
+// lament leaves with the gateway why nothing is mounted, for who asks there, if it answers soon.
+func (d *door) lament(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if withdraw, err := d.offer(ctx); err == nil {
+		withdraw()
 	}
 }
 
@@ -149,6 +164,8 @@ func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 	}()
 	for i := range d.exports {
 		if err := d.mount(ctx, client, i); err != nil {
+			d.refuse(d.exports[i], err)
+			d.lament(ctx)
 			return err
 		}
 	}
@@ -164,6 +181,7 @@ func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 	retry := time.NewTicker(again)
 	defer retry.Stop()
 	for {
+		reloaded := false
 		select {
 		case <-ctx.Done():
 			return nil
@@ -171,17 +189,18 @@ func (d *door) serve(ctx context.Context, client *ipc.Client) error {
 			return fmt.Errorf("export %s was unmounted", t.name)
 		case <-d.env.Reload:
 			d.reload()
+			reloaded = true
 		case <-retry.C:
 			if len(d.refused) == 0 {
 				continue
 			}
 		}
-		if !d.more(ctx, client) {
+		if !d.more(ctx, client) && !reloaded {
 			continue
 		}
 		offered, err := d.offer(ctx)
 		if err != nil {
-			d.env.Log.Error("new exports are mounted and not offered", "err", err)
+			d.env.Log.Error("the gateway does not hear which exports are mounted", "err", err)
 			continue
 		}
 		withdraw()
@@ -215,11 +234,18 @@ func (d *door) mount(ctx context.Context, client *ipc.Client, i int) error {
 	return nil
 }
 
-// offer hands all clones to the gateway.
+// offer hands all clones to the gateway, and says why others are not mounted.
 func (d *door) offer(ctx context.Context) (withdraw func(), err error) {
 	var trees []ipc.Tree
 	for i, g := range d.grounds {
-		trees = append(trees, ipc.Tree{Name: d.exports[i].Name, Path: filepath.Clean(d.exports[i].Path), Root: g.root})
+		if e := d.exports[i]; d.refused[e.Path] == "" {
+			trees = append(trees, ipc.Tree{Name: e.Name, Path: filepath.Clean(e.Path), Root: g.root})
+		}
+	}
+	for _, e := range d.want {
+		if why := d.refused[e.Path]; why != "" {
+			trees = append(trees, ipc.Tree{Name: e.Name, Path: filepath.Clean(e.Path), Refused: why})
+		}
 	}
 	ctx, withdraw = context.WithCancel(ctx)
 	return withdraw, ipc.OfferTrees(ctx, d.env.Socket("trees"), trees)
@@ -238,7 +264,7 @@ func (d *door) reload() {
 	})
 }
 
-// more mounts the exports that came, or could not be mounted before, and reports whether there are any. One that went stays mounted until
+// more mounts the exports that came, or could not be mounted before, and reports whether there is news of any. One that went stays mounted until
 // this daemon ends, so that whoever still serves it is not gone around.
 func (d *door) more(ctx context.Context, client *ipc.Client) (more bool) {
 	for _, e := range d.want {
@@ -257,7 +283,7 @@ func (d *door) more(ctx context.Context, client *ipc.Client) (more bool) {
 			}
 		}
 		if err != nil {
-			d.refuse(e, err)
+			more = d.refuse(e, err) || more
 			continue
 		}
 		delete(d.refused, e.Path)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -168,11 +169,14 @@ func (d *doctor) export(e *config.Export) {
 	}
 	mounted := false
 	if d.status != nil {
+		why := "journalctl -u dittofs-fusefs"
 		for _, t := range d.status.Trees {
-			mounted = mounted || t.Mounted && t.Path == e.Path
+			if t.Path == e.Path {
+				mounted, why = t.Mounted, cmp.Or(t.Refused, why)
+			}
 		}
 		if !mounted {
-			d.fault("export %s: not mounted, so not served: journalctl -u dittofs-fusefs", e.Path)
+			d.fault("export %s: not mounted, so not served: %s", e.Path, why)
 			return
 		}
 		d.ok("export %s: mounted and served", e.Path)

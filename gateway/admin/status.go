@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func printStatus(out io.Writer, st ipc.Status) {
 	for _, t := range st.Trees {
 		state := "mounted"
 		if !t.Mounted {
-			state = "not mounted, so not served: dittofs-fusefs is away"
+			state = "not mounted, so not served: " + cmp.Or(t.Refused, "dittofs-fusefs is away")
 		}
 		fmt.Fprintf(w, "export\t%s\t%s\t%s\n", t.Name, t.Path, state)
 	}

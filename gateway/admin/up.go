@@ -299,7 +299,7 @@ func allAnswer(st ipc.Status) bool {
 		}
 	}
 	for _, t := range st.Trees {
-		if !t.Mounted {
+		if !t.Mounted && t.Refused == "" {
 			return false
 		}
 	}

@@ -508,9 +508,9 @@ func StatusOf(p *lockpb.StatusReply) Status {
 }
 
 func treeStatePB(t TreeStatus) *lockpb.TreeState {
-	return &lockpb.TreeState{Name: text(t.Name), Path: text(t.Path), Mounted: t.Mounted}
+	return &lockpb.TreeState{Name: text(t.Name), Path: text(t.Path), Mounted: t.Mounted, Refused: text(t.Refused)}
 }
 
 func treeStateOf(p *lockpb.TreeState) TreeStatus {
-	return TreeStatus{Name: string(p.GetName()), Path: string(p.GetPath()), Mounted: p.GetMounted()}
+	return TreeStatus{Name: string(p.GetName()), Path: string(p.GetPath()), Mounted: p.GetMounted(), Refused: string(p.GetRefused())}
 }

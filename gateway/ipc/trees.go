@@ -20,15 +20,19 @@ import (
 
 // Tree is one exported directory: where it is, and a descriptor of its detached clone, beneath the mount that covers it.
 type Tree struct {
-	Name string   // the share's
-	Path string   // absolute, clean
-	Root *os.File // O_PATH or a directory's
+	Name    string   // the share's
+	Path    string   // absolute, clean
+	Root    *os.File // O_PATH or a directory's; nil where the tree is refused
+	Refused string   // why it cannot be mounted
 }
 
 // Close closes the descriptor.
 func (t Tree) Close() error { return t.Root.Close() }
 
 func (t Tree) dup() (Tree, error) {
+	if t.Root == nil {
+		return t, nil
+	}
 	fd, err := unix.FcntlInt(t.Root.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return Tree{}, fmt.Errorf("ipc: tree %s: %w", t.Path, err)
@@ -57,7 +61,7 @@ func CloseTrees(trees []Tree) {
 	}
 }
 
-// OfferTrees hands the gateway the trees that this process has mounted over, and returns when the gateway has them. They stay offered,
+// OfferTrees hands the gateway the trees that this process has mounted over, with those that it could not, and returns when the gateway has them. They stay offered,
 // also to a gateway that restarts, until ctx ends or this process does: then they count as no longer mounted. The caller may close its
 // descriptors when OfferTrees returns.
 func OfferTrees(ctx context.Context, path string, trees []Tree) error {
@@ -170,7 +174,7 @@ func ListenTrees(path string) (*net.UnixListener, error) {
 const (
 	treesMax   = 1024
 	packetMax  = 128 << 10
-	packetTree = 16 // trees in one packet: 16 paths of 4 KiB and 16 descriptors
+	packetTree = 8 // trees in one packet: 8 paths and reasons of 4 KiB and 8 descriptors
 	nameMax    = 255
 	pathMax    = 4096
 )
@@ -181,8 +185,10 @@ func sendTrees(c *net.UnixConn, kind lockpb.TreePacket_Kind, trees []Tree) error
 		p := &lockpb.TreePacket{Version: Version, Kind: kind, More: n < len(trees)}
 		var fds []int
 		for _, t := range trees[:n] {
-			p.Trees = append(p.Trees, &lockpb.TreeState{Name: text(t.Name), Path: text(t.Path)})
-			fds = append(fds, int(t.Root.Fd()))
+			p.Trees = append(p.Trees, &lockpb.TreeState{Name: text(t.Name), Path: text(t.Path), Refused: text(t.Refused)})
+			if t.Root != nil {
+				fds = append(fds, int(t.Root.Fd()))
+			}
 		}
 		if err := writePacket(c, p, fds); err != nil {
 			return err
@@ -210,8 +216,12 @@ func restTrees(c *net.UnixConn, kind lockpb.TreePacket_Kind, p *lockpb.TreePacke
 			CloseTrees(trees)
 			return nil, err
 		}
-		for i, t := range p.Trees {
-			trees = append(trees, Tree{Name: string(t.Name), Path: string(t.Path), Root: files[i]})
+		for _, t := range p.Trees {
+			one := Tree{Name: string(t.Name), Path: string(t.Path), Refused: string(t.Refused)}
+			if one.Refused == "" {
+				one.Root, files = files[0], files[1:]
+			}
+			trees = append(trees, one)
 		}
 		if !p.More {
 			return trees, nil
@@ -225,13 +235,19 @@ func restTrees(c *net.UnixConn, kind lockpb.TreePacket_Kind, p *lockpb.TreePacke
 
 // checkTrees says what is wrong with a packet that brings trees.
 func checkTrees(p *lockpb.TreePacket, kind lockpb.TreePacket_Kind, files, before int) error {
+	mounted := 0
+	for _, t := range p.Trees {
+		if len(t.Refused) == 0 {
+			mounted++
+		}
+	}
 	switch {
 	case p.Kind == lockpb.TreePacket_REFUSED:
 		return errors.New(p.Refusal)
 	case p.Kind != kind:
 		return fmt.Errorf("packet of kind %v, not %v", p.Kind, kind)
-	case len(p.Trees) != files:
-		return fmt.Errorf("%d trees with %d descriptors", len(p.Trees), files)
+	case mounted != files:
+		return fmt.Errorf("%d trees with %d descriptors", mounted, files)
 	case before+len(p.Trees) > treesMax:
 		return fmt.Errorf("more than %d trees", treesMax)
 	case len(p.Trees) == 0 && p.More:
@@ -244,6 +260,9 @@ func checkTrees(p *lockpb.TreePacket, kind lockpb.TreePacket_Kind, files, before
 		}
 		if len(path) > pathMax || !filepath.IsAbs(path) || filepath.Clean(path) != path || strings.Contains(path, "\x00") {
 			return fmt.Errorf("tree path %q", path)
+		}
+		if len(t.Refused) > pathMax+nameMax {
+			return fmt.Errorf("a reason of %d bytes", len(t.Refused))
 		}
 	}
 	return nil
@@ -346,32 +365,44 @@ func NewTrees(changed func()) *Trees {
 	return &Trees{news: make(chan struct{}), changed: changed}
 }
 
-// List tells which trees there are, and whether they are mounted.
+// List tells which trees there are, whether they are mounted, and why not.
 func (t *Trees) List() []TreeStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return each(t.trees, func(tr Tree) TreeStatus { return TreeStatus{Name: tr.Name, Path: tr.Path, Mounted: t.by != nil} })
+	return each(t.trees, func(tr Tree) TreeStatus {
+		return TreeStatus{Name: tr.Name, Path: tr.Path, Mounted: t.by != nil && tr.Root != nil, Refused: tr.Refused}
+	})
 }
 
 // Mounted tells whether there are trees that local programs reach through the mount.
 func (t *Trees) Mounted() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.by != nil
+	return t.by != nil && len(mounted(t.trees)) > 0
+}
+
+// mounted are the trees that are not refused.
+func mounted(trees []Tree) (list []Tree) {
+	for _, t := range trees {
+		if t.Root != nil {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 // Take waits until trees are mounted and returns them with descriptors of the caller's own.
 func (t *Trees) Take(ctx context.Context) ([]Tree, error) {
 	for {
 		t.mu.Lock()
-		mounted, news := t.by != nil, t.news
 		var trees []Tree
 		var err error
-		if mounted {
-			trees, err = dupTrees(t.trees)
+		if t.by != nil {
+			trees, err = dupTrees(mounted(t.trees))
 		}
+		news := t.news
 		t.mu.Unlock()
-		if mounted {
+		if len(trees) > 0 || err != nil {
 			return trees, err
 		}
 		select {

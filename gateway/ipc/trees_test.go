@@ -160,6 +160,32 @@ func TestSecondOffererIsRefused(t *testing.T) {
 	}
 }
 
+// A tree that cannot be mounted is told with its reason, has no descriptor and is given to nobody; the reason outlives who told it.
+func TestRefusedTree(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trees.sock")
+	r, _ := serveRegistry(t, path)
+	one := dirs(t, 1)[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := OfferTrees(ctx, path, []Tree{{Name: "gone", Path: "/gone", Refused: "no such file"}, one}); err != nil {
+		t.Fatal(err)
+	}
+	want := []TreeStatus{{Name: "gone", Path: "/gone", Refused: "no such file"}, {Name: one.Name, Path: one.Path, Mounted: true}}
+	if got := <-r.changes; !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	trees, err := TakeTrees(ctx, path)
+	if err != nil || len(trees) != 1 || trees[0].Path != one.Path || inode(t, trees[0].Root) != inode(t, one.Root) {
+		t.Errorf("taken: %+v, %v", trees, err)
+	}
+	CloseTrees(trees)
+	cancel()
+	want[1].Mounted = false
+	if got := <-r.changes; !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // A packet that is wrong ends its connection, and none of its descriptors stays open.
 func TestWrongPackets(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trees.sock")

@@ -61,6 +61,7 @@ type TreeStatus struct {
 	Name    string
 	Path    string
 	Mounted bool
+	Refused string // why it cannot be mounted
 }
 
 // Serving returns the doors of all daemons: "nfs" → HOST:PORT.

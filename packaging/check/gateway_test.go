@@ -193,10 +193,10 @@ func (g *gateway) locks() []listed {
 	return l
 }
 
-// serving reports whether every daemon is there and every tree mounted, as dittofs status says.
+// serving reports whether every daemon is there and the trees are mounted that can be, as dittofs status says.
 func (g *gateway) serving() bool {
 	out, err := exec.Command(filepath.Join(bin, "dittofs"), "--state", g.State, "status").CombinedOutput()
-	return err == nil && !strings.Contains(string(out), "away") && strings.Contains(string(out), "mounted") && !strings.Contains(string(out), "not mounted")
+	return err == nil && !strings.Contains(string(out), "away") && strings.Contains(string(out), "  mounted\n")
 }
 
 // pid finds a daemon of this gateway by its name and configuration file.

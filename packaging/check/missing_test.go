@@ -1,9 +1,12 @@
 package check
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -35,6 +38,10 @@ func TestOneExportIsMissing(t *testing.T) {
 		}
 	}
 	opens("share")
+	g.says(t, "status", two, "not mounted, so not served: "+two+": no such file or directory")
+	write(t, two, "a file")
+	g.says(t, "status", two, "not mounted, so not served: "+two+": not a directory")
+	os.Remove(two)
 	if err := os.Mkdir(two, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -42,4 +49,39 @@ func TestOneExportIsMissing(t *testing.T) {
 	os.Chmod(filepath.Join(two, "f"), 0o666)
 	opens("two")
 	opens("share")
+	g.says(t, "status", two, "  mounted")
+}
+
+// Where no export is there, fusefs ends, and what it could not mount is known nevertheless, until it can.
+func TestNoExportIsThere(t *testing.T) {
+	base := filepath.Dir(tree(t))
+	link, state := filepath.Join(base, "link"), filepath.Join(base, "state")
+	if err := os.Symlink(base, link); err != nil {
+		t.Fatal(err)
+	}
+	os.MkdirAll(state, 0o700)
+	conf := filepath.Join(state, "gateway.toml")
+	write(t, conf, fmt.Sprintf("state = %q\nrun = %q\nlisten = \"127.0.0.1\"\n[[export]]\npath = %q\nname = \"share\"\n", state, state+"/run", link+"/share"))
+	g := upWith(t, filepath.Join(base, "share"), state, "up", "--config", conf, "--user", smbUser)
+	os.Remove(link)
+	syscall.Kill(g.pid("fusefs"), syscall.SIGKILL)
+	g.says(t, "status", link, "not mounted, so not served: "+link+"/share: no such file or directory")
+	os.Symlink(base, link)
+	g.says(t, "status", link, "  mounted")
+}
+
+// says waits until a command prints a line with both words.
+func (g *gateway) says(t *testing.T, command string, words ...string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		out := g.dittofs(command)
+		for line := range strings.Lines(out) {
+			if all := !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }); all {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("dittofs %s does not say %q:\n%s", command, words, out)
+		}
+	}
 }

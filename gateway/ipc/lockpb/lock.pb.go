@@ -4111,11 +4111,13 @@ func (x *Daemon) GetDoors() map[string]string {
 	return nil
 }
 
+// refused: why it cannot be mounted.
 type TreeState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Path          []byte                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
 	Mounted       bool                   `protobuf:"varint,3,opt,name=mounted,proto3" json:"mounted,omitempty"`
+	Refused       []byte                 `protobuf:"bytes,4,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4171,7 +4173,14 @@ func (x *TreeState) GetMounted() bool {
 	return false
 }
 
-// One packet on trees.sock. The descriptors of the trees named in it ride beside it, in the same order. more: another packet follows.
+func (x *TreeState) GetRefused() []byte {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+// One packet on trees.sock. The descriptors of the trees named in it that are not refused ride beside it, in the same order. more: another packet follows.
 type TreePacket struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -4596,11 +4605,12 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\n" +
 	"DoorsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"g\n" +
 	"\tTreeState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\fR\x04path\x12\x18\n" +
-	"\amounted\x18\x03 \x01(\bR\amounted\"\x81\x02\n" +
+	"\amounted\x18\x03 \x01(\bR\amounted\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\fR\arefused\"\x81\x02\n" +
 	"\n" +
 	"TreePacket\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
