@@ -51,6 +51,9 @@ func (t *Tree) start(f *file, out *fuse.OpenOut) {
 	switch b := n.backing; {
 	case b == nil:
 		n.caching++
+		if n.keeps(f.seen) {
+			out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
+		}
 	case f.backing == nil:
 		b.users++
 		if f.backing = b; b.fd < 0 && !f.writes {

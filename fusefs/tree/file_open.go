@@ -141,7 +141,7 @@ func (t *Tree) openFile(c *fuse.Caller, n *node, flags uint32) (*file, error) {
 		return nil, err
 	}
 	f := t.newFile(c, n, fd, flags)
-	if f.writes {
+	if f.writes || t.plain.Load() {
 		st, err := stat(fd)
 		if err != nil {
 			t.drop(f)

@@ -32,6 +32,7 @@ type node struct {
 	name    string
 	backing *backing       // what opens that pass through share
 	caching int            // opens that use the page cache of the mount
+	cached  version        // of the data in that cache, when an open began last
 	files   map[*file]bool // all opens
 	list    int64          // a directory's: when the kernel was told last to read its names anew, in Unix nanoseconds
 }

@@ -315,6 +315,9 @@ func (t *Tree) mount(ctx context.Context, g *ground, gone func()) (unmounted fun
 		stop()
 		return nil, fmt.Errorf("mount: %w", err)
 	}
+	if m, err := readMounts(); err == nil {
+		readAhead(m.at(g.path))
+	}
 	served, leaving := make(chan struct{}), make(chan struct{})
 	go func() {
 		server.Serve()

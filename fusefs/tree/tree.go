@@ -25,6 +25,9 @@ const (
 	// hold is how long an operation waits for others to give leases back: the break timeout of 35 s and a little.
 	hold = 40 * time.Second
 
+	// maxIO is the most that one request reads or writes.
+	maxIO = 1 << 20
+
 	overlayMagic = 0x794c7630
 )
 
@@ -132,7 +135,7 @@ func (t *Tree) options(under int64) *fuse.MountOptions {
 		Name:                 subtype,
 		DirectMountStrict:    true,
 		DirectMountFlags:     unix.MS_NOSUID | unix.MS_NODEV | keep,
-		MaxWrite:             1 << 20,
+		MaxWrite:             maxIO,
 		MaxBackground:        64,
 		EnableLocks:          true,
 		EnableAcl:            true,

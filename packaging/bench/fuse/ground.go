@@ -32,11 +32,15 @@ func targets() []target {
 		}
 	}
 	program := filepath.Join(os.Getenv("DITTOFS_BIN"), "dittofs")
+	peer := func(more ...string) func(lower, mnt, _ string) []string {
+		return func(lower, mnt, _ string) []string { return append([]string{"--foreground", lower, mnt}, more...) }
+	}
 	return []target{
 		{name: "native"},
 		{"dittofs", program, up(), true},
 		{"dittofs-nopass", program, up("--no-passthrough"), true},
-		{"passthrough_hp", hp, func(lower, mnt, _ string) []string { return []string{"--foreground", lower, mnt} }, false},
+		{"passthrough_hp", hp, peer(), false},
+		{"passthrough_hp-nopass", hp, peer("--nopassthrough"), false},
 		{"bindfs", "bindfs", func(lower, mnt, _ string) []string { return []string{"-f", lower, mnt} }, false},
 	}
 }

@@ -1,10 +1,11 @@
 // Fuse measures the mount beside its peers: the file system itself, libfuse's example passthrough_hp, and bindfs.
 //
-//	fuse [-rounds N] [-cpu] [-only REGEXP] [-targets native,dittofs,dittofs-nopass,passthrough_hp,bindfs]
+//	fuse [-rounds N] [-cpu] [-only REGEXP] [-targets native,dittofs,dittofs-nopass,passthrough_hp,passthrough_hp-nopass,bindfs]
 //
 // Each round serves a fresh ext4 in a loop device through each target in turn, and runs every measure there; the best of all rounds counts.
 // Needs root. dittofs comes from DITTOFS_BIN, passthrough_hp from PASSTHROUGH_HP or the path; a peer that is not there has no column.
-// dittofs-nopass is the mount as it is before Linux 6.9, and has a column only where -targets names it.
+// dittofs-nopass is the mount as it is before Linux 6.9; it and its peer have a column only where -targets names them. That peer writes back
+// late and asks for attributes once a day.
 //
 // No locks.
 package main
