@@ -137,6 +137,7 @@ func (t *Tree) options(under int64) *fuse.MountOptions {
 		DirectMountFlags:     unix.MS_NOSUID | unix.MS_NODEV | keep,
 		MaxWrite:             maxIO,
 		MaxBackground:        64,
+		DisableSplice:        true, // two system calls instead of five
 		EnableLocks:          true,
 		EnableAcl:            true,
 		ExtraCapabilities:    capabilities,
