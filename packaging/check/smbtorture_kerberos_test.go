@@ -17,7 +17,7 @@ import (
 // slow, because they wait for tickets to end: DITTOFS_SMBTORTURE says which are run, as in TestSMBTorture.
 func TestSMBTortureKerberos(t *testing.T) {
 	which := os.Getenv("DITTOFS_SMBTORTURE")
-	tests := []string{"smb2.session.expire_disconnect", "smb2.session.expire1n", "smb2.session.expire1s", "smb2.session.expire1e"}
+	tests := []string{"smb2.session.expire_disconnect", "smb2.session.expire1n", "smb2.session.expire1s", "smb2.session.expire1e", "smb2.session.expire2s", "smb2.session.expire2e"}
 	tests = slices.DeleteFunc(tests, func(name string) bool { return which != "all" && (which == "" || !strings.HasPrefix(name, which)) })
 	if len(tests) == 0 {
 		return

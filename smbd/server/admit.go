@@ -87,19 +87,25 @@ func (c *conn) admit(in *packet) (*chain, error) {
 	return ch, nil
 }
 
-// cancel is CANCEL, [MS-SMB2] 3.3.5.16: it names a request and gets no answer of its own.
+// cancel is CANCEL, [MS-SMB2] 3.3.5.16: it names a request and gets no answer of its own. Implementation specific: a CHANGE_NOTIFY, which
+// waits for nobody but its client then, is answered before what comes after the CANCEL.
 func (c *conn) cancel(r *request) {
 	if h, valid := c.channel(r.SessionID); valid && r.chain.sealed == nil && h.signer != nil && r.Flags&smb2.FlagSigned != 0 && !h.signer.Verify(r.msg) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	q := c.requests[r.MessageID]
 	if r.Flags&smb2.FlagAsyncCommand != 0 {
 		q = c.pending[r.AsyncID]
 	}
+	var watches chan struct{}
 	if q != nil && q.SessionID == r.SessionID {
 		q.stop(ntstatus.Cancelled)
+		watches = q.watches
+	}
+	c.mu.Unlock()
+	if watches != nil {
+		<-watches
 	}
 }
 

@@ -54,11 +54,12 @@ type request struct {
 	channel *channel // of the session on this connection
 	tree    *tree
 	pinned  *open
-	after   []func() // once the response has been sent
-	counted bool     // among its open's, by its ChannelSequence
-	asyncID uint64   // not 0: an interim response went out
-	owing   *open    // whose CLOSE is answered after this
-	repeats bool     // the client can send it again over another channel; with conn.mu held
+	after   []func()      // once the response has been sent
+	counted bool          // among its open's, by its ChannelSequence
+	asyncID uint64        // not 0: an interim response went out
+	owing   *open         // whose CLOSE is answered after this
+	watches chan struct{} // of a CHANGE_NOTIFY that waits: closed when it is answered; with conn.mu held
+	repeats bool          // the client can send it again over another channel; with conn.mu held
 }
 
 // response is a message that is ready but for its place in the compound.
@@ -154,6 +155,9 @@ func (ch *chain) run() {
 	}
 	ch.flush()
 	for _, r := range ch.requests {
+		if r.watches != nil {
+			close(r.watches)
+		}
 		if r.owing != nil {
 			r.owing.owed.Done()
 		}
@@ -228,6 +232,9 @@ func (r *request) pend() {
 	r.asyncID = c.async.Add(1)
 	c.mu.Lock()
 	c.pending[r.asyncID] = r
+	if r.Command == smb2.ChangeNotify {
+		r.watches = make(chan struct{})
+	}
 	c.mu.Unlock()
 	h := smb2.Header{
 		CreditCharge: r.CreditCharge, Status: ntstatus.Pending, Command: r.Command, Credits: c.credits.grant(r.Credits),

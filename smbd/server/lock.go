@@ -30,9 +30,14 @@ func lockRanges(ctx context.Context, r *request) (reply, error) {
 	if o.repeated(r, &q) {
 		return &smb2.LockResponse{}, nil
 	}
-	if q.Locks[0].Flags&smb2.LockFlagUnlock != 0 {
+	switch {
+	case q.Locks[0].Flags&smb2.LockFlagUnlock != 0:
 		err = unlockAll(ctx, o, q.Locks)
-	} else {
+	case r.session.expired():
+		// LOCK is processed on an expired session so that ranges can be freed, [MS-SMB2] 3.3.5.2.9. Implementation specific, as Windows
+		// does: a new range has to wait until the client has proved again who it is, 3.2.5.1.6.
+		err = ntstatus.NetworkSessionExpired
+	default:
 		err = lockAll(ctx, r, o, q.Locks)
 	}
 	if err != nil {
