@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/lock"
@@ -41,15 +42,40 @@ func errno(o lock.Outcome, late unix.Errno) fuse.Status {
 var local = lock.Client{Door: lock.Local}
 
 // patience is the context of one question at the counter. A signal to the caller (FUSE_INTERRUPT) ends the waiting, which begins with
-// begin, but never the question itself: its answer would be lost, and what it granted with it. end is called before the request is
-// answered.
-func patience(cancel <-chan struct{}) (ctx context.Context, begin, end func()) {
-	caller := &fuse.Context{Cancel: cancel}
-	ctx, stop := context.WithCancel(context.WithoutCancel(caller))
-	unlink := func() bool { return true }
-	begin = func() { unlink = context.AfterFunc(caller, stop) }
-	return ctx, begin, func() { unlink(); stop() }
+// begin, but never the question itself: its answer would be lost, and what it granted with it.
+type patience struct {
+	fuse.Context // the caller's
+	waits        prometheus.Counter
+	waiting      bool
 }
+
+func (t *Tree) patience(cancel <-chan struct{}) *patience {
+	return &patience{Context: fuse.Context{Cancel: cancel}, waits: t.metrics.waits}
+}
+
+func (p *patience) begin() {
+	p.waits.Inc()
+	p.waiting = true
+}
+
+// Done implements context.Context.
+func (p *patience) Done() <-chan struct{} {
+	if !p.waiting {
+		return nil
+	}
+	return p.Context.Done()
+}
+
+// Err implements context.Context.
+func (p *patience) Err() error {
+	if !p.waiting {
+		return nil
+	}
+	return p.Context.Err()
+}
+
+// endless is the context of a question that nobody may give up.
+var endless context.Context = new(fuse.Context)
 
 // ask is one operation for the counter to admit.
 type ask struct {
@@ -97,16 +123,14 @@ func (t *Tree) admit(cancel <-chan struct{}, c *fuse.Caller, late unix.Errno, as
 }
 
 func (t *Tree) access(cancel <-chan struct{}, c *fuse.Caller, a ask) (lock.Result, func(bool), error) {
-	ctx, begin, end := patience(cancel)
-	defer end()
+	ctx := t.patience(cancel)
 	r := lock.AccessRequest{Key: a.key, Owner: lock.Owner{Client: local, PID: int32(c.Pid)}, Open: a.open, Op: a.op, Offset: a.off, Length: a.length}
-	return t.seat.Access(ctx, r, hold, t.waiting(begin))
+	return t.seat.Access(ctx, r, hold, ctx.begin)
 }
 
 // admitOpen asks for f's open; with O_NONBLOCK it does not wait for a lease to be given back, as fcntl(2) F_SETLEASE has it.
 func (t *Tree) admitOpen(cancel <-chan struct{}, c *fuse.Caller, f *file, flags uint32) fuse.Status {
-	ctx, begin, end := patience(cancel)
-	defer end()
+	ctx := t.patience(cancel)
 	r := lock.OpenRequest{Open: f.number, Key: f.node.key, Owner: f.owner, Access: access(flags), Share: lock.ShareAll,
 		Overwrite: flags&unix.O_TRUNC != 0}
 	var res lock.OpenResult
@@ -114,7 +138,7 @@ func (t *Tree) admitOpen(cancel <-chan struct{}, c *fuse.Caller, f *file, flags 
 	if flags&unix.O_NONBLOCK != 0 {
 		res, err = t.seat.Manager.Open(ctx, r)
 	} else {
-		res, err = t.seat.Open(ctx, r, t.waiting(begin))
+		res, err = t.seat.Open(ctx, r, ctx.begin)
 	}
 	if err != nil {
 		t.unreachable("open", err)
@@ -155,14 +179,6 @@ func access(flags uint32) lock.Access {
 		a |= lock.Execute
 	}
 	return a
-}
-
-// waiting counts a wait that begins.
-func (t *Tree) waiting(begin func()) func() {
-	return func() {
-		t.metrics.waits.Inc()
-		begin()
-	}
 }
 
 func (t *Tree) unreachable(what string, err error) {

@@ -118,9 +118,7 @@ func (t *Tree) GetLk(cancel <-chan struct{}, in *fuse.LkIn, out *fuse.LkOut) fus
 		return st
 	}
 	r.Owner = t.owners.owner(id, in.Pid)
-	ctx, _, end := patience(nil)
-	defer end()
-	res, err := t.seat.Test(ctx, r)
+	res, err := t.seat.Test(endless, r)
 	if err != nil {
 		t.unreachable("test", err)
 		return fuse.EIO
@@ -172,9 +170,8 @@ func (t *Tree) setLock(cancel <-chan struct{}, in *fuse.LkIn, wait bool) fuse.St
 	f.owners[id] = true
 	f.mu.Unlock()
 
-	ctx, begin, end := patience(cancel)
-	defer end()
-	res, err := t.seat.Lock(ctx, r, t.waiting(begin))
+	ctx := t.patience(cancel)
+	res, err := t.seat.Lock(ctx, r, ctx.begin)
 	if err != nil {
 		t.unreachable("lock", err)
 		return fuse.EIO
@@ -196,9 +193,7 @@ func (t *Tree) unlock(f *file, id ownerID, r lock.LockRequest) fuse.Status {
 		return fuse.OK
 	}
 	r.Owner = t.owners.owner(id, 0)
-	ctx, _, end := patience(nil)
-	defer end()
-	res, err := t.seat.Unlock(ctx, r)
+	res, err := t.seat.Unlock(endless, r)
 	if err != nil {
 		t.unreachable("unlock", err)
 		t.insist(func(ctx context.Context) error {
@@ -223,9 +218,7 @@ func (t *Tree) unlockOwner(f *file, id ownerID) {
 		return
 	}
 	r := lock.LockRequest{Key: f.node.key, Owner: o, Flock: id.flock}
-	ctx, _, end := patience(nil)
-	defer end()
-	if _, err := t.seat.Unlock(ctx, r); err != nil {
+	if _, err := t.seat.Unlock(endless, r); err != nil {
 		t.unreachable("unlock", err)
 		t.insist(func(ctx context.Context) error {
 			_, err := t.seat.Unlock(ctx, r)

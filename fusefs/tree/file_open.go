@@ -251,9 +251,7 @@ func (t *Tree) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 
 // leave closes f at the counter, and removes its name if the counter says that f was the last open of a file that is delete pending.
 func (t *Tree) leave(f *file) {
-	ctx, _, end := patience(nil)
-	defer end()
-	res, err := t.seat.Close(ctx, lock.CloseRequest{Open: f.number})
+	res, err := t.seat.Close(endless, lock.CloseRequest{Open: f.number})
 	if err != nil {
 		t.unreachable("close", err)
 		t.insist(func(ctx context.Context) error {
@@ -269,7 +267,7 @@ func (t *Tree) leave(f *file) {
 
 // changed tells the other doors if f's data changed since they were told last.
 func (t *Tree) changed(f *file) {
-	if !f.writes {
+	if !f.writes || t.unheard() {
 		return
 	}
 	st, err := stat(f.fd)
