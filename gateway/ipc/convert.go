@@ -168,13 +168,13 @@ func OpenRequestOf(p *lockpb.OpenRequest) lock.OpenRequest {
 // OpenResultPB is r as a message.
 func OpenResultPB(r lock.OpenResult) *lockpb.OpenResult {
 	return &lockpb.OpenResult{Outcome: uint32(r.Outcome), Rights: uint32(r.Rights), Epoch: uint32(r.Epoch), Kind: uint32(r.Kind), Breaking: r.Breaking,
-		Durable: r.Durable, Holder: holderPB(r.Holder)}
+		Durable: r.Durable, Holder: holderPB(r.Holder), Ease: uint32(r.Ease)}
 }
 
 // OpenResultOf reads a message's result.
 func OpenResultOf(p *lockpb.OpenResult) lock.OpenResult {
 	return lock.OpenResult{Outcome: lock.Outcome(p.GetOutcome()), Rights: lock.Rights(p.GetRights()), Epoch: uint16(p.GetEpoch()),
-		Kind: lock.CacheKind(p.GetKind()), Breaking: p.GetBreaking(), Durable: p.GetDurable(), Holder: holderOf(p.GetHolder())}
+		Kind: lock.CacheKind(p.GetKind()), Breaking: p.GetBreaking(), Durable: p.GetDurable(), Holder: holderOf(p.GetHolder()), Ease: lock.Ease(p.GetEase())}
 }
 
 // ReconnectRequestPB is r as a message.

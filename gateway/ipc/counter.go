@@ -15,6 +15,16 @@ func (m *counter) Open(ctx context.Context, r lock.OpenRequest) (res lock.OpenRe
 		return lock.OpenResult{Outcome: lock.Granted}, nil
 	}
 	m.describe(&r)
+	if m.options.Eases {
+		at := m.ease.expect(r.Open)
+		defer func() {
+			if res.Outcome == lock.Granted {
+				m.ease.lent(r.Open, at, res.Ease)
+			} else {
+				m.ease.drop(r.Open)
+			}
+		}()
+	}
 	t := &ticket{open: &r}
 	err = m.ask(ctx, func(ctx context.Context, l *line) error {
 		m.ledger.ask(r.Ticket, t)
@@ -104,6 +114,9 @@ func (m *counter) Done(ctx context.Context, id uint64, changed bool) error {
 }
 
 func (m *counter) Lock(ctx context.Context, r lock.LockRequest) (res lock.Result, err error) {
+	if m.options.Eases && r.Open != 0 {
+		m.ease.spend(r.Open)
+	}
 	t := &ticket{lock: &r}
 	err = m.ask(ctx, func(ctx context.Context, l *line) error {
 		m.ledger.ask(r.Ticket, t)

@@ -21,10 +21,11 @@ type eases struct {
 	touched map[lock.Key]bool // the other doors are being told; true: and must be again
 }
 
-// eased is an open at ease, or one whose ease went while something was done under it.
+// eased is an open at ease, one whose ease went while something was done under it, or one that ease may be on its way to.
 type eased struct {
 	may   lock.Ease
 	doing int
+	spent bool // it gets no more
 }
 
 // doing is an operation of an open at ease.
@@ -104,29 +105,64 @@ func (e *eases) leave(id uint64) (lock.Key, bool) {
 	return d.key, true
 }
 
+// expect says that an open is being asked for. A call to give its ease back may be faster than the answer that lends it; then what is
+// expected has gone.
+func (e *eases) expect(n uint64) *eased {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := &eased{}
+	e.opens[n] = o
+	return o
+}
+
+// lent takes the ease that came with an open's answer.
+func (e *eases) lent(n uint64, o *eased, may lock.Ease) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.opens[n] == o && !o.spent {
+		o.may |= may
+	}
+}
+
 // revoke takes an open's ease and waits for nothing: whoever reads events must go on, because what is being done may wait for one.
 func (e *eases) revoke(n uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if o := e.opens[n]; o != nil {
-		o.may = 0
+		o.may, o.spent = 0, true
 	}
+}
+
+// spend takes an open's ease for good, before a range is asked for under it, and waits for what is being done: the counter need not call
+// it back.
+func (e *eases) spend(n uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o := e.opens[n]
+	if o == nil {
+		o = &eased{}
+		e.opens[n] = o
+	}
+	o.spent = true
+	e.rest(o)
 }
 
 // drop takes an open's ease, and waits for what is being done under it.
 func (e *eases) drop(n uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	o := e.opens[n]
-	if o == nil {
-		return
+	if o := e.opens[n]; o != nil {
+		if e.rest(o); e.opens[n] == o {
+			delete(e.opens, n)
+		}
 	}
+}
+
+// rest takes o's ease and waits until nothing is done under it. mu is held.
+func (e *eases) rest(o *eased) {
 	o.may = 0
 	for o.doing > 0 {
 		e.idle.Wait()
-	}
-	if e.opens[n] == o {
-		delete(e.opens, n)
 	}
 }
 
@@ -140,7 +176,9 @@ func (m *counter) easeOf(l *line, ev *lock.MarkEvent) {
 			if e.opens[ev.Open] == nil {
 				e.opens[ev.Open] = &eased{}
 			}
-			e.opens[ev.Open].may |= ev.Ease
+			if o := e.opens[ev.Open]; !o.spent {
+				o.may |= ev.Ease
+			}
 		}
 		return
 	}

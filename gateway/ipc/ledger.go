@@ -140,6 +140,8 @@ func (l *ledger) granted(t *ticket, a lock.Answer) {
 			r.Kind = a.Kind
 		}
 		l.addOpen(r, a.Rights, a.Epoch)
+	case t.access != nil && !t.access.Op.Lasts():
+		l.dispose(t.access.Open, true)
 	case t.access != nil:
 		r := *t.access
 		r.FH = bytes.Clone(r.FH)
@@ -275,6 +277,10 @@ func (l *ledger) describe(n uint64, path, user string) {
 func (l *ledger) disposed(n uint64, pending bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.dispose(n, pending)
+}
+
+func (l *ledger) dispose(n uint64, pending bool) {
 	o := l.opens[n]
 	if o == nil {
 		return

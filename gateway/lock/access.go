@@ -107,7 +107,7 @@ const (
 	OpRename                  // RENAME of this file or directory
 	OpLink                    // LINK to this file
 	OpChangeDir               // a name in this directory is added, removed or renamed
-	OpDelete                  // set Disposition(delete = true)
+	OpDelete                  // set Disposition(delete = true), under an open: once admitted, the file is delete pending
 	OpMoveName                // OpChangeDir by a rename over SMB, which opens the directory without letting others delete it
 )
 
@@ -119,6 +119,9 @@ func (o Op) String() string {
 	}
 	return "op"
 }
+
+// Lasts reports whether an operation goes on from its admission until its Done.
+func (o Op) Lasts() bool { return o != OpDelete }
 
 // Outcome is the counter's answer. A refused lock is an answer, not an error.
 type Outcome uint8

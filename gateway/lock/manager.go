@@ -40,7 +40,8 @@ type Manager interface {
 
 	// Acknowledge answers a break with the rights that are kept. [MS-SMB2] 3.3.5.22.
 	Acknowledge(ctx context.Context, a Ack) (Outcome, error)
-	// Disposition marks or unmarks the file as delete pending. [MS-FSA] 2.1.5.15.3.
+	// Disposition marks or unmarks the file as delete pending, [MS-FSA] 2.1.5.15.3, without a question: a client that wants to delete asks by
+	// OpDelete.
 	Disposition(ctx context.Context, open uint64, pending bool) (Outcome, error)
 
 	// Forget ends everything that a client holds: FREE_ALL, SM_NOTIFY from a rebooted host, an SMB client that logged off.
@@ -97,6 +98,7 @@ type OpenResult struct {
 	Breaking bool      // the lease is already breaking: LEASE_BREAK_IN_PROGRESS, [MS-SMB2] 2.2.14.2.10
 	Durable  bool      // the open is durable as it was asked to be: it may cache handles
 	Holder   *Holder   // who stood in the way
+	Ease     Ease      // what it may do without asking, from now on
 }
 
 // ReconnectRequest asks for a disconnected durable open. It keeps its number.

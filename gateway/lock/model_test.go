@@ -681,6 +681,8 @@ func (m *model) admit(q *modelWait) {
 	switch {
 	case q.open != nil:
 		m.admitOpen(q.open, q.want)
+	case q.op != nil && q.op.op == OpDelete:
+		m.pending = true
 	case q.op != nil:
 		m.doing = append(m.doing, q.op)
 	case q.flock:

@@ -16,6 +16,9 @@ type doing struct {
 
 // Access admits one operation.
 func (t *Table) Access(id, ticket ID, r *AccessRequest) Result {
+	if r.Op == OpDelete && r.Open == 0 {
+		return Result{Outcome: Invalid}
+	}
 	if t.Empty() {
 		if r.Open != 0 {
 			return Result{Outcome: Stale}
@@ -157,6 +160,10 @@ func (t *Table) ioConflict(r *AccessRequest, under ID, s Span) *held {
 }
 
 func (t *Table) admitAccess(id ID, r *AccessRequest) {
+	if r.Op == OpDelete {
+		t.setPending(true)
+		return
+	}
 	d := doing{id: id, door: r.Owner.Client.Door, op: r.Op}
 	d.span, d.none = r.bytes()
 	if r.Open != 0 {

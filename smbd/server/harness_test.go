@@ -88,6 +88,9 @@ func (c *counter) Access(_ context.Context, r lock.AccessRequest) (lock.Result, 
 			return res, nil
 		}
 	}
+	if r.Op == lock.OpDelete {
+		c.pending[c.opens[r.Open].Key] = true
+	}
 	return lock.Result{Outcome: lock.Granted}, nil
 }
 

@@ -223,17 +223,12 @@ func setDisposition(ctx context.Context, r *request, o *open, pending, ignoreRea
 				return err
 			}
 		}
-		done, err := o.admit(ctx, r, lock.OpDelete, 0, 0)
-		if err != nil {
+		if _, err := o.admit(ctx, r, lock.OpDelete, 0, 0); err != nil {
 			return err
 		}
-		defer done(false)
-	}
-	out, err := r.session.s.locks.Disposition(ctx, o.number, pending)
-	if err != nil {
+	} else if out, err := r.session.s.locks.Disposition(ctx, o.number, false); err != nil {
 		return err
-	}
-	if out != lock.Granted {
+	} else if out != lock.Granted {
 		return refused(out)
 	}
 	o.mu.Lock()

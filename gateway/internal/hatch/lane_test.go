@@ -195,32 +195,9 @@ func TestSeatEndsWhatWaitsInALane(t *testing.T) {
 	}
 	r := lock.OpenRequest{Open: 1, Key: lock.Key{FSID: 1, Ino: 7, Gen: 9}, Owner: lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: lock.GUID{1}}},
 		Access: lock.Read | lock.Write, Share: lock.ShareAll}
-	if res, err := c.Open(t.Context(), ipc.OpenRequestPB(r)); err != nil || lock.Outcome(res.Outcome) != lock.Granted {
+	if res, err := c.Open(t.Context(), ipc.OpenRequestPB(r)); err != nil || lock.Ease(res.GetEase()) != lock.EaseRead|lock.EaseWrite {
 		t.Fatal(res, err)
 	}
-	next := func(lent bool) { // waits until the open's ease is lent, or called back
-		for {
-			b, err := events.Recv()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range b.Events {
-				if m := e.GetMark(); m.GetOpen() == 1 && m.Lent == lent {
-					return
-				}
-			}
-		}
-	}
-	for id := range uint64(2) {
-		a := lock.AccessRequest{ID: id + 1, Key: r.Key, Owner: r.Owner, Open: 1, Op: lock.OpWrite, Length: 10}
-		if res, err := c.Access(t.Context(), ipc.AccessRequestPB(a)); err != nil || lock.Outcome(res.Outcome) != lock.Granted {
-			t.Fatal(res, err)
-		}
-		if _, err := c.Done(t.Context(), &lockpb.DoneRequest{Id: id + 1}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	next(true)
 	lane := packets(t, dir, "smbd")
 	r.Open, r.Owner.Client.GUID, r.Kind, r.Rights = 2, lock.GUID{2}, lock.Oplock, lock.R
 	for _, packet := range [][]byte{h.Token, laneRequest(t, ipc.VerbOpen, ipc.OpenRequestPB(r))} {
@@ -228,7 +205,16 @@ func TestSeatEndsWhatWaitsInALane(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	next(false)
+	for called := false; !called; { // until the open's ease is called back
+		b, err := events.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range b.Events {
+			m := e.GetMark()
+			called = called || m.GetOpen() == 1 && !m.Lent
+		}
+	}
 	main.Close()
 	dial(t, dir, "smbd", nil)
 	if n, err := lane.Read(make([]byte, 10)); n != 0 || err == nil {

@@ -22,11 +22,14 @@ type easing struct {
 	recalled bool
 }
 
-// lendAfter is how often an open asks before it gets ease: what is opened for one read or write is not worth the words.
+// lendAfter is how often an open asks, to which none could be lent when it was admitted, before that is tried again.
 const lendAfter = 2
 
-// lend lends an open that has just asked what ease there is. f is locked.
-func (f *file) lend(s *Seat, open uint64) {
+// moves is what an open is at ease for.
+const moves = lock.Read | lock.Write | lock.Append | lock.Execute
+
+// lend lends an open what ease there is, and returns it; 0: no more than it has. f is locked.
+func (f *file) lend(s *Seat, open uint64) lock.Ease {
 	id := lock.ID{Seat: s.n, N: open}
 	if f.ease == nil {
 		f.ease = &ease{opens: map[lock.ID]*easing{}}
@@ -36,12 +39,38 @@ func (f *file) lend(s *Seat, open uint64) {
 		e = &easing{seat: s}
 		f.ease.opens[id] = e
 	}
-	if e.asks++; e.asks < lendAfter || f.ease.disturbed > 0 || e.recalled {
+	if f.ease.disturbed > 0 || e.recalled {
+		return 0
+	}
+	more := f.t.Ease(id) &^ e.lent
+	if more == 0 || !s.remember(open, f.t.Key) {
+		return 0
+	}
+	e.lent |= more
+	return e.lent
+}
+
+// asked lends ease to an open that had to ask, by an event. f is locked.
+func (f *file) asked(s *Seat, open uint64) {
+	if f.ease != nil {
+		if e := f.ease.opens[lock.ID{Seat: s.n, N: open}]; e != nil && e.asks+1 < lendAfter {
+			e.asks++
+			return
+		}
+	}
+	if ease := f.lend(s, open); ease != 0 {
+		s.put(lock.Event{Mark: &lock.MarkEvent{Open: open, Ease: ease, Lent: true}}, 0, waits{})
+	}
+}
+
+// spent says that an open asks for a range: its door has given its ease up, and it gets no more. f is locked.
+func (f *file) spent(open lock.ID) {
+	if f.ease == nil {
 		return
 	}
-	if more := f.t.Ease(id) &^ e.lent; more != 0 && s.remember(open, f.t.Key) {
-		e.lent |= more
-		s.put(lock.Event{Mark: &lock.MarkEvent{Open: open, Ease: e.lent, Lent: true}}, 0, waits{})
+	if e := f.ease.opens[open]; e != nil {
+		e.lent, e.recalled = 0, true
+		f.ease.wake()
 	}
 }
 
@@ -93,9 +122,15 @@ func (f *file) rested(open lock.ID) {
 	}
 	e := f.ease.opens[open]
 	delete(f.ease.opens, open)
-	if e != nil && e.recalled && f.ease.calmer != nil {
-		close(f.ease.calmer)
-		f.ease.calmer = nil
+	if e != nil && e.recalled {
+		f.ease.wake()
+	}
+}
+
+func (e *ease) wake() {
+	if e.calmer != nil {
+		close(e.calmer)
+		e.calmer = nil
 	}
 }
 

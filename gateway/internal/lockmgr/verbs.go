@@ -108,6 +108,9 @@ func (s *Seat) Open(ctx context.Context, r lock.OpenRequest) (lock.OpenResult, e
 	}
 	switch res.Outcome {
 	case lock.Granted:
+		if s.easy.Load() && !r.Reclaim && r.Access&moves != 0 {
+			res.Ease = f.lend(s, r.Open)
+		}
 	case lock.Blocked:
 		req := r
 		s.waits(r.Ticket, waits{key: r.Key, open: r.Open, who: &waiter{ask: askOpen, what: req.What,
@@ -197,7 +200,7 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 		return lock.Result{Outcome: out}, err
 	}
 	f := m.file(r.Key)
-	if !s.claim(s.accesses, r.ID, r.Key) {
+	if r.Op.Lasts() && !s.claim(s.accesses, r.ID, r.Key) {
 		m.leave(ctx, f)
 		m.metrics.ruled(s.door, askAccess, lock.Invalid)
 		return lock.Result{Outcome: lock.Invalid}, nil
@@ -207,12 +210,16 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 	switch res.Outcome {
 	case lock.Granted:
 		if s.easy.Load() && r.Open != 0 && r.Op.Ease() != 0 {
-			f.lend(s, r.Open)
+			f.asked(s, r.Open)
 		}
 	case lock.Blocked:
 		req := r
-		s.waits(r.Ticket, waits{key: r.Key, access: r.ID, who: &waiter{ask: askAccess, what: req.What,
-			denial: lock.Denial{Key: r.Key, Path: f.t.Path, Owner: r.Owner, Holder: res.Holder}}})
+		w := waits{key: r.Key, who: &waiter{ask: askAccess, what: req.What,
+			denial: lock.Denial{Key: r.Key, Path: f.t.Path, Owner: r.Owner, Holder: res.Holder}}}
+		if r.Op.Lasts() {
+			w.access = r.ID
+		}
+		s.waits(r.Ticket, w)
 	default:
 		s.forget(s.accesses, r.ID)
 	}
@@ -223,6 +230,9 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest) (lock.Result, e
 	path = cmp.Or(path, f.t.Path)
 	if err := m.leave(ctx, f); err != nil {
 		m.log.Error("lock database refuses", "file", r.Key, "err", err)
+		if res.Outcome == lock.Granted && !r.Op.Lasts() {
+			res.Outcome = lock.Failed
+		}
 	}
 	m.metrics.ruled(s.door, askAccess, res.Outcome)
 	if counts(res.Outcome) {
@@ -262,6 +272,9 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest) (lock.Result, error
 		watching = m.watch(r.Owner.Client.Name, r.Watch, r.NSMState)
 	}
 	f := m.file(r.Key)
+	if r.Open != 0 {
+		f.spent(lock.ID{Seat: s.n, N: r.Open})
+	}
 	if err := m.calm(ctx, f, lock.GUID{}, lock.GUID{}); err != nil {
 		m.leave(ctx, f)
 		return lock.Result{}, err

@@ -848,6 +848,7 @@ type OpenResult struct {
 	Holder        *Holder                `protobuf:"bytes,5,opt,name=holder,proto3" json:"holder,omitempty"`
 	Kind          uint32                 `protobuf:"varint,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	Durable       bool                   `protobuf:"varint,7,opt,name=durable,proto3" json:"durable,omitempty"`
+	Ease          uint32                 `protobuf:"varint,8,opt,name=ease,proto3" json:"ease,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -929,6 +930,13 @@ func (x *OpenResult) GetDurable() bool {
 		return x.Durable
 	}
 	return false
+}
+
+func (x *OpenResult) GetEase() uint32 {
+	if x != nil {
+		return x.Ease
+	}
+	return 0
 }
 
 type ReconnectRequest struct {
@@ -4328,7 +4336,7 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\x04user\x18\x14 \x01(\fR\x04user\x12\x18\n" +
 	"\areclaim\x18\x15 \x01(\bR\areclaim\x12#\n" +
 	"\x02by\x18\x16 \x01(\v2\x13.dittofs.ipc.CallerR\x02by\x12'\n" +
-	"\x04made\x18\x17 \x01(\v2\x13.dittofs.ipc.ChangeR\x04made\"\xcb\x01\n" +
+	"\x04made\x18\x17 \x01(\v2\x13.dittofs.ipc.ChangeR\x04made\"\xdf\x01\n" +
 	"\n" +
 	"OpenResult\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\rR\aoutcome\x12\x16\n" +
@@ -4337,7 +4345,8 @@ const file_gateway_ipc_lock_proto_rawDesc = "" +
 	"\bbreaking\x18\x04 \x01(\bR\bbreaking\x12+\n" +
 	"\x06holder\x18\x05 \x01(\v2\x13.dittofs.ipc.HolderR\x06holder\x12\x12\n" +
 	"\x04kind\x18\x06 \x01(\rR\x04kind\x12\x18\n" +
-	"\adurable\x18\a \x01(\bR\adurable\"\xec\x01\n" +
+	"\adurable\x18\a \x01(\bR\adurable\x12\x12\n" +
+	"\x04ease\x18\b \x01(\rR\x04ease\"\xec\x01\n" +
 	"\x10ReconnectRequest\x12\x12\n" +
 	"\x04open\x18\x01 \x01(\x04R\x04open\x12(\n" +
 	"\x05owner\x18\x02 \x01(\v2\x12.dittofs.ipc.OwnerR\x05owner\x12\x12\n" +

@@ -115,7 +115,7 @@ func (s *Seat) Lock(ctx context.Context, r lock.LockRequest, blocked func()) (lo
 }
 
 // Access admits one operation, waiting at most hold for the breaks that it needs; then the outcome is TimedOut. done is never nil and
-// must be called when the operation has ended; it does nothing unless the outcome is Granted.
+// must be called when the operation has ended; it does nothing unless the outcome is Granted and the operation lasts.
 func (s *Seat) Access(ctx context.Context, r lock.AccessRequest, hold time.Duration, blocked func()) (res lock.Result, done func(changed bool), err error) {
 	done = func(bool) {}
 	t, c := s.expect()
@@ -136,7 +136,7 @@ func (s *Seat) Access(ctx context.Context, r lock.AccessRequest, hold time.Durat
 	} else {
 		s.forget(t)
 	}
-	if err == nil && res.Outcome == lock.Granted {
+	if err == nil && res.Outcome == lock.Granted && r.Op.Lasts() {
 		id := r.ID // not r, which would then live as long
 		done = func(changed bool) { s.Done(context.WithoutCancel(ctx), id, changed) }
 	}
