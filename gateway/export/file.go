@@ -23,7 +23,7 @@ type File struct {
 	memory bool // the file system lies in memory
 	handle kernelHandle
 	fh     []byte // sealed
-	fd     int    // O_PATH, but for a root directory, which is open for reading
+	fd     int    // O_PATH, but for a root directory, which is open for reading, and for what Create made
 
 	serial sync.Mutex // Lock
 
@@ -131,7 +131,7 @@ func (f *File) Export() *Export { return f.export }
 // FH is the sealed file handle. It is not to be changed.
 func (f *File) FH() []byte { return f.fh }
 
-// Fd is the O_PATH descriptor: for Stat, KeyOf, OpenAt and their like. It is the File's.
+// Fd is the place, as a rule an O_PATH descriptor: for Stat, KeyOf, OpenAt and their like. It is the File's.
 func (f *File) Fd() int { return f.fd }
 
 // InMemory reports whether its data lies in memory, so that no disk is ever asked.
@@ -321,27 +321,15 @@ func (f *File) Create(c Cred, name string, mode uint32) (g *File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	place, err := unix.Open(procPath(fd), unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err == nil {
-		if g, err = f.adoptFd(place); err == nil {
-			g.keep(fd)
-			return g, nil
-		}
+	if g, err = f.adoptFd(fd); err != nil || g.fd != fd {
+		return g, err // somebody looked the name up already
 	}
-	unix.Close(fd)
-	return nil, err
-}
-
-// keep makes fd, open for reading and writing, what Data returns.
-func (f *File) keep(fd int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.data[1] > 0 {
-		unix.Close(fd)
-		return
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.data[1] == 0 {
+		g.data[1] = fd
 	}
-	f.data[1] = fd
-	f.export.set.cache.opened(f)
+	return g, nil
 }
 
 // Data returns a descriptor, the File's own, for reading or for reading and writing a regular file or reading a directory. It is opened
@@ -463,7 +451,7 @@ func (f *File) String() string { return f.Key.String() + " fd " + strconv.Itoa(f
 func (f *File) closeAll() {
 	unix.Close(f.fd)
 	for _, fd := range f.data {
-		if fd > 0 {
+		if fd > 0 && fd != f.fd {
 			unix.Close(fd)
 		}
 	}

@@ -15,18 +15,18 @@ func Program(s *Server) *oncrpc.Program {
 		0: oncrpc.Handle("NULL", func(context.Context, *oncrpc.Call, *xdr.Void) (*xdr.Void, error) { return &xdr.Void{}, nil }),
 
 		1:  hot(s, "GETATTR", quick, s.getattr),
-		2:  proc(s, "SETATTR", once, s.setattr),
+		2:  proc(s, "SETATTR", once|quick, s.setattr),
 		3:  hot(s, "LOOKUP", quick, s.lookup),
 		4:  hot(s, "ACCESS", quick, s.access),
 		5:  proc(s, "READLINK", often, s.readlink),
 		6:  hot(s, "READ", quick, s.read),
-		7:  hot(s, "WRITE", once, s.write),
-		8:  proc(s, "CREATE", once, s.create),
-		9:  proc(s, "MKDIR", once, s.mkdir),
+		7:  hot(s, "WRITE", once|quick, s.write),
+		8:  proc(s, "CREATE", once|quick, s.create),
+		9:  proc(s, "MKDIR", once|quick, s.mkdir),
 		10: proc(s, "SYMLINK", once, s.symlink),
 		11: proc(s, "MKNOD", once, s.mknod),
-		12: proc(s, "REMOVE", once, s.remove),
-		13: proc(s, "RMDIR", once, s.rmdir),
+		12: proc(s, "REMOVE", once|quick, s.remove),
+		13: proc(s, "RMDIR", once|quick, s.rmdir),
 		14: proc(s, "RENAME", once, s.rename),
 		15: proc(s, "LINK", once, s.link),
 		16: proc(s, "READDIR", often, s.readdir),
@@ -34,7 +34,7 @@ func Program(s *Server) *oncrpc.Program {
 		18: proc(s, "FSSTAT", quick, s.fsstat),
 		19: proc(s, "FSINFO", quick, s.fsinfo),
 		20: proc(s, "PATHCONF", quick, s.pathconf),
-		21: proc(s, "COMMIT", often, s.commit),
+		21: proc(s, "COMMIT", quick, s.commit),
 	}}
 }
 
@@ -42,9 +42,9 @@ func Program(s *Server) *oncrpc.Program {
 type repeat uint8
 
 const (
-	often repeat = iota
-	quick        // in turn; it is errLater where it would have to wait
-	once         // not twice for one call
+	often repeat = 0
+	quick repeat = 1 << iota // in turn; it is errLater where it would have to wait
+	once                     // not twice for one call
 )
 
 // result is any procedure's result: a union over its status.
@@ -67,7 +67,7 @@ func hot[A, R any, PA interface {
 	}
 	count := s.metrics.counter(name)
 	pairs := sync.Pool{New: func() any { return new(pair) }}
-	return oncrpc.Proc{Name: name, Once: r == once, Quick: r == quick, Call: func(ctx context.Context, c *oncrpc.Call, args, out *xdr.Stream) error {
+	return oncrpc.Proc{Name: name, Once: r&once != 0, Quick: r&quick != 0, Call: func(ctx context.Context, c *oncrpc.Call, args, out *xdr.Stream) error {
 		p := pairs.Get().(*pair)
 		defer func() {
 			*p = pair{}
@@ -104,6 +104,6 @@ func proc[A, R any, PA interface {
 		count(r.status())
 		return (*R)(r), nil
 	})
-	p.Once, p.Quick = r == once, r == quick
+	p.Once, p.Quick = r&once != 0, r&quick != 0
 	return p
 }

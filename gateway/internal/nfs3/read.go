@@ -71,11 +71,11 @@ func maxIO(c *oncrpc.Call) uint32 {
 // lightIO is what READ and READDIRPLUS return without a place among the heavy calls.
 const lightIO = 128 << 10
 
-// quickRead is what READ copies in turn, where it is in memory.
-const quickRead = 64 << 10
+// quickIO is what READ and WRITE copy in turn, where it is in memory.
+const quickIO = 64 << 10
 
 func (s *Server) read(ctx context.Context, c *oncrpc.Call, a *ReadArgs) ReadRes {
-	if c.Quick && a.Count > quickRead {
+	if c.Quick && a.Count > quickIO {
 		return ReadRes{Status: errLater}
 	}
 	p, err := s.resolve(ctx, c, a.File)

@@ -99,14 +99,22 @@ func (s *Server) resolve(ctx context.Context, c *oncrpc.Call, fh FileHandle) (pl
 // at is the place of another file of the same export.
 func (p place) at(f *export.File) place { return place{f, p.cred, p.terms} }
 
-// forChange is resolve for an operation that changes something.
+// forChange is resolve for an operation that changes something, for which a disk must be waited for if there is one.
 func (s *Server) forChange(ctx context.Context, c *oncrpc.Call, fh FileHandle) (place, error) {
 	p, err := s.resolve(ctx, c, fh)
-	if err == nil && p.terms.ReadOnly {
-		p.Release()
-		return place{}, ErrROFS
+	switch {
+	case err != nil:
+	case c.Quick && !p.InMemory():
+		err = errLater
+	case p.terms.ReadOnly:
+		err = ErrROFS
+	default:
+		return p, nil
 	}
-	return p, err
+	if p.File != nil {
+		p.Release()
+	}
+	return place{}, err
 }
 
 func noDone(bool) {}

@@ -64,6 +64,9 @@ func (r *WriteRes) XDR(x *xdr.Stream) {
 func (r *WriteRes) status() Status { return r.Status }
 
 func (s *Server) write(ctx context.Context, c *oncrpc.Call, a *WriteArgs) WriteRes {
+	if c.Quick && len(a.Data) > quickIO {
+		return WriteRes{Status: errLater}
+	}
 	p, err := s.forChange(ctx, c, a.File)
 	if err != nil {
 		return WriteRes{Status: statusOf(err)}
