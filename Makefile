@@ -46,6 +46,13 @@ deb rpm: build
 vm-test: deb
 	packaging/check/vm/test
 
+# pjdfstest over NFS, through the gateway and through the kernel's nfsd. PJDFSTEST is that project's directory, with its program built; needs root.
+.PHONY: vm-posix
+vm-posix: build
+	@test -x "$(PJDFSTEST)/pjdfstest" || { echo "PJDFSTEST must name the directory of github.com/pjd/pjdfstest, with its program built"; exit 1; }
+	cd packaging/check/vm && ./net -H "client peer" -t 5400 -e BIN=$(CURDIR)/bin -e PJDFSTEST=$(realpath $(PJDFSTEST)) \
+		./posix $(realpath $(PJDFSTEST)) posix-one $$(command -v busybox)
+
 # All of Samba's own SMB tests, with NFS on the same tree beside them; T=smb2.lease runs what begins so. Ten minutes; needs root.
 .PHONY: smbtorture
 smbtorture: need-test build
