@@ -47,7 +47,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 	if err := d.refuseNested(); err != nil {
 		return err
 	}
-	client, err := ipc.Dial(ctx, env.Socket("fusefs"), ipc.Options{Door: lock.Local, Name: "fusefs", Log: env.Log, Sink: d.heard, Describe: d.describe})
+	client, err := ipc.Dial(ctx, env.Socket("fusefs"), ipc.Options{Door: lock.Local, Name: "fusefs", Log: env.Log, Sink: d.heard, Describe: d.describe, Ended: env.Fail})
 	if err != nil {
 		return err
 	}

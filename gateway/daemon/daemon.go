@@ -36,6 +36,8 @@ type Env struct {
 	Metrics *prometheus.Registry
 	// Ready tells systemd that every door answers.
 	Ready func()
+	// Fail ends the daemon with an error, from wherever it is seen.
+	Fail context.CancelCauseFunc
 	// Reload carries one value for each SIGHUP.
 	Reload <-chan os.Signal
 	// Load reads the configuration anew.
@@ -78,7 +80,9 @@ func serve(ctx context.Context, name, path string, run func(context.Context, Env
 	level.UnmarshalText([]byte(cfg.LogLevel))
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("daemon", name)
 
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	failed, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	ctx, stop := signal.NotifyContext(failed, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -94,14 +98,14 @@ func serve(ctx context.Context, name, path string, run func(context.Context, Env
 	}
 	defer closeMetrics()
 
-	env := Env{Name: name, Config: cfg, Log: log, Metrics: reg, Reload: hup, Load: func() (*config.Config, error) { return config.Load(path) }, Ready: func() {
+	env := Env{Name: name, Config: cfg, Log: log, Metrics: reg, Fail: fail, Reload: hup, Load: func() (*config.Config, error) { return config.Load(path) }, Ready: func() {
 		sd.SdNotify(false, sd.SdNotifyReady)
 		log.Info("ready")
 	}}
 	err = run(ctx, env)
 	sd.SdNotify(false, sd.SdNotifyStopping)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = nil
+		err = context.Cause(failed) // nil after a signal
 	}
 	return err
 }

@@ -41,13 +41,15 @@ type Options struct {
 	Describe func(r *lock.OpenRequest)
 	// Eases says that the door takes the ease of its opens (lock/ease.go): reading and writing that costs no question.
 	Eases bool
+	// Ended, if not nil, is told when the Client gives up: the gateway came back as another version.
+	Ended func(error)
 }
 
 // Client is a daemon's seat at the counter. Its Open, Lock and Access block; Manager is the counter as it is. Ticket, open and access
 // numbers come from Number.
 //
 // When the connection ends, the Client comes back by itself, for ever, and presents again what the door holds. Meanwhile requests wait,
-// at most Deadline.
+// at most Deadline. Only to a gateway of another version it cannot come back.
 type Client struct {
 	*seat.Seat
 	counter *counter
@@ -66,7 +68,7 @@ func Dial(ctx context.Context, path string, o Options) (*Client, error) {
 	c := &Client{Seat: seat.New(m), counter: m, cancel: cancel}
 	m.deliver, m.quiet.ledger = c.Seat.Deliver, m.ledger
 	c.done.Go(func() { m.sink(life) })
-	l, err := m.come(ctx, life, true)
+	l, err := m.come(ctx, life)
 	if err != nil {
 		cancel()
 		c.done.Wait()
@@ -275,9 +277,12 @@ func (m *counter) stay(life context.Context, l *line) {
 			m.options.Log.Warn("gateway is away", "hatch", m.path)
 			began := time.Now()
 			var err error
-			if l, err = m.come(life, life, false); err == nil {
+			if l, err = m.come(life, life); err == nil {
 				m.options.Log.Info("gateway is back", "hatch", m.path, "after", time.Since(began))
 				continue
+			}
+			if life.Err() == nil && m.options.Ended != nil {
+				m.options.Ended(err)
 			}
 		}
 		m.mu.Lock()
@@ -293,8 +298,8 @@ const (
 	backoffMax = 250 * time.Millisecond
 )
 
-// come dials until it stands at the counter with everything it holds. The first time, a gateway of another version is an error.
-func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
+// come dials until it stands at the counter with everything it holds. A gateway of another version is an error.
+func (m *counter) come(ctx, life context.Context) (*line, error) {
 	var refusal error
 	for wait := backoffMin; ; wait = min(2*wait, backoffMax) {
 		l, err := m.connect(ctx, life)
@@ -314,7 +319,7 @@ func (m *counter) come(ctx, life context.Context, first bool) (*line, error) {
 			m.ease.end(l)
 			l.reading.Wait()
 		}
-		if first && status.Code(err) == codes.FailedPrecondition {
+		if status.Code(err) == codes.FailedPrecondition {
 			return nil, fmt.Errorf("ipc: %s: %w", m.path, err)
 		}
 		if _, refused := status.FromError(err); refused {

@@ -25,7 +25,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 		return fmt.Errorf("nlm: %w", err)
 	}
 	s := New(Config{Locks: seat.New(nil), Log: env.Log, Metrics: env.Metrics, Soon: cfg.Lock.Lag() > 0, Hold: cfg.NFS.Hold.D(), GrantedFor: cfg.NFS.GrantedFor.D()})
-	counter, err := ipc.Dial(ctx, env.Socket("lockd"), ipc.Options{Door: lock.NLM, Name: "lockd", Log: env.Log, Sink: s.Event})
+	counter, err := ipc.Dial(ctx, env.Socket("lockd"), ipc.Options{Door: lock.NLM, Name: "lockd", Log: env.Log, Sink: s.Event, Ended: env.Fail})
 	if err != nil {
 		for _, l := range tcp {
 			l.Close()

@@ -35,7 +35,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 		Report: func(ctx context.Context, session ipc.Session, ended bool) error {
 			return counter.Session(ctx, session, ended)
 		}})
-	counter, err = ipc.Dial(ctx, env.Socket("smbd"), ipc.Options{Door: lock.SMB, Name: "smbd", Log: env.Log, Sink: s.Event, Breaks: s.Broken, Eases: true})
+	counter, err = ipc.Dial(ctx, env.Socket("smbd"), ipc.Options{Door: lock.SMB, Name: "smbd", Log: env.Log, Sink: s.Event, Breaks: s.Broken, Eases: true, Ended: env.Fail})
 	if err != nil {
 		return err
 	}

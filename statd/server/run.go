@@ -28,7 +28,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 	if err != nil {
 		return fmt.Errorf("nsm: %w", err)
 	}
-	counter, err := ipc.Dial(ctx, env.Socket("statd"), ipc.Options{Door: lock.NLM, Name: "statd", Log: env.Log})
+	counter, err := ipc.Dial(ctx, env.Socket("statd"), ipc.Options{Door: lock.NLM, Name: "statd", Log: env.Log, Ended: env.Fail})
 	var n ipc.NSM
 	if err == nil {
 		defer counter.Hangup()
