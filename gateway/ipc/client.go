@@ -57,14 +57,14 @@ type Client struct {
 	done    sync.WaitGroup
 }
 
-// Dial comes to the gateway's hatch at path and waits, until ctx ends, for a gateway to be there. ctx is not used after Dial's return;
-// Hangup ends the Client.
+// Dial comes to the gateway's hatch at path and waits for a gateway to be there. Once ctx has ended, the daemon's, nobody waits any more for
+// a gateway that is away: it may wait for this daemon to stop. Hangup ends the Client.
 func Dial(ctx context.Context, path string, o Options) (*Client, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	m := &counter{path: path, options: o, ledger: newLedger(), events: newQueue(), ready: make(chan struct{})}
+	m := &counter{path: path, options: o, stopping: ctx.Done(), ledger: newLedger(), events: newQueue(), ready: make(chan struct{})}
 	c := &Client{Seat: seat.New(m), counter: m, cancel: cancel}
 	m.deliver, m.quiet.ledger = c.Seat.Deliver, m.ledger
 	c.done.Go(func() { m.sink(life) })
@@ -141,13 +141,14 @@ func (c *Client) Notified(ctx context.Context, name, address string, state int32
 
 // counter is the far counter: a lock.Manager over the connection of the moment.
 type counter struct {
-	path    string
-	options Options
-	ledger  *ledger
-	events  *queue
-	deliver func(lock.Answer) bool
-	quiet   quiet
-	ease    eases
+	path     string
+	options  Options
+	stopping <-chan struct{} // closed when the daemon stops
+	ledger   *ledger
+	events   *queue
+	deliver  func(lock.Answer) bool
+	quiet    quiet
+	ease     eases
 
 	mu    sync.Mutex    // guards the fields below
 	line  *line         // nil while the door is away or presents itself
@@ -244,6 +245,8 @@ func (m *counter) take(ctx context.Context, limit time.Time) (*line, error) {
 		case <-ready:
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-m.stopping:
+			return nil, fmt.Errorf("ipc: %s: %w", m.options.Name, net.ErrClosed)
 		case <-timeout:
 			return nil, fmt.Errorf("ipc: %s: %w", m.options.Name, errDisconnected)
 		}
