@@ -9,7 +9,7 @@ import (
 )
 
 // backing is a file that the kernel was given to pass through to. All opens of an inode share it, and so do those that follow within
-// pinTime: an open then costs nothing beneath the mount. So long it is also what a pin is.
+// pinTime: an open then costs nothing beneath the mount.
 type backing struct {
 	id int32 // the kernel's number
 

@@ -74,6 +74,7 @@ func (n *node) borrow() *file {
 func (t *Tree) reopen(n *node, flags int) (fd int, err error) {
 	f := n.borrow()
 	if f == nil {
+		t.pins.vanished()
 		return -1, unix.ESTALE
 	}
 	defer t.letGo(f)
@@ -220,9 +221,7 @@ func (t *Tree) begin(cancel <-chan struct{}, c *fuse.Caller, fd int, flags uint3
 		return st, &e
 	}
 	fill(&out.EntryOut, n, &e.st)
-	if t.start(f, &out.OpenOut); f.backing == nil {
-		t.pins.addFile(fd)
-	}
+	t.start(f, &out.OpenOut)
 	return fuse.OK, &e
 }
 

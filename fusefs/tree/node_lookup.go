@@ -28,11 +28,25 @@ func (t *Tree) found(d *node, name string, e entry, out *fuse.EntryOut) {
 	fill(out, n, &e.st)
 }
 
-// lookup finds name in the directory d, which is open as at, and pins it.
+// lookup finds name in the directory d, which is open as at.
 func (t *Tree) lookup(d *node, at int, name string, out *fuse.EntryOut) fuse.Status {
-	fd, err := child(at, name)
+	find := t.entry
+	if t.pins.wanted() {
+		find = t.pin
+	}
+	e, err := find(at, name)
 	if err != nil {
 		return status(err)
+	}
+	t.found(d, name, e, out)
+	return fuse.OK
+}
+
+// pin identifies name in at by opening it, and keeps a file open for a while.
+func (t *Tree) pin(at int, name string) (entry, error) {
+	fd, err := child(at, name)
+	if err != nil {
+		return entry{}, err
 	}
 	e, err := t.identify(fd)
 	if err != nil || e.kind() == unix.S_IFDIR {
@@ -40,11 +54,7 @@ func (t *Tree) lookup(d *node, at int, name string, out *fuse.EntryOut) fuse.Sta
 	} else {
 		t.pins.add(fd)
 	}
-	if err != nil {
-		return status(err)
-	}
-	t.found(d, name, e, out)
-	return fuse.OK
+	return e, err
 }
 
 // entry identifies name in at, without opening it where the handle tells by itself that it and the attributes are one file's. The mount

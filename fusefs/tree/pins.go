@@ -2,19 +2,29 @@ package tree
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// pins keep files that were just looked up or made from vanishing before they are opened: on any other file system the look-up itself does
-// that, so a program that opens a file while another replaces it gets the old file or the new one, never ESTALE. A pin lasts as long
-// as the kernel may use the look-up; longer would keep the space of removed files.
+// pins keep files that were just looked up from vanishing before they are opened: on any other file system the look-up itself does that,
+// so a program that opens a file while another replaces it gets the old file or the new one, never ESTALE. Where it happens the kernel
+// looks the path up once more by itself (retry_estale, LOOKUP_REVAL): so nothing is pinned until a file was gone at its use, and then for
+// as long as the kernel may use the look-up; longer would keep the space of removed files.
 type pins struct {
+	until atomic.Int64 // look-ups are pinned, in Unix nanoseconds
+
 	mu    sync.Mutex // guards the fields below
 	line  []pin      // oldest first
 	armed bool
 }
+
+// vanished notes that a file was gone at its use.
+func (p *pins) vanished() { p.until.Store(time.Now().Add(pinTime).UnixNano()) }
+
+// wanted reports whether what is found now has to stay.
+func (p *pins) wanted() bool { return time.Now().UnixNano() < p.until.Load() }
 
 type pin struct {
 	fd  int
@@ -25,13 +35,6 @@ const (
 	pinsMax = 1024
 	pinTime = cacheTime + cacheTime/4 // the kernel counts from a little later
 )
-
-// addFile pins the file that is open as fd, without holding it open for writing.
-func (p *pins) addFile(fd int) {
-	if fd, err := unix.Open(proc(fd), unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
-		p.add(fd)
-	}
-}
 
 // add takes fd and closes it later.
 func (p *pins) add(fd int) {
