@@ -46,7 +46,7 @@ func (o *open) finderEntry(e *fscc.DirectoryEntry, disk string, i *info) {
 	defer f.Close()
 	e.EaSize = uint32(o.session.finderRights(f, i))
 	e.Finder = &fscc.FinderEntry{Mode: uint16(i.mode)}
-	in := streamed{file: f}
+	in := o.tree.streamed(f, nil)
 	in.double, _ = openDouble(o.file, disk, unix.O_RDONLY)
 	defer in.double.close()
 	if n, err := in.size(afpResource); err == nil {

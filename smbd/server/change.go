@@ -39,7 +39,7 @@ func (s *session) named(dir lock.Key, name string, a lock.Action, directory bool
 // streamChanged tells a change of one of the file's named streams.
 func (o *open) streamChanged(ctx context.Context, a lock.Action, name string, filter smb2.CompletionFilter) {
 	o.mu.Lock()
-	suffix := ":" + name + streamType
+	suffix := ":" + wireStream(name) + streamType
 	c := lock.Change{Key: o.stream.base, Dir: o.inDirectory(), Name: o.name + suffix, Action: a, Filter: uint32(filter)}
 	path := o.path + suffix
 	o.mu.Unlock()

@@ -27,7 +27,7 @@ func (c *creation) openStreamFile() (err error) {
 	if c.tree.apple() {
 		c.s.as(c.vol, func() error { c.double, _ = openDouble(c.at.parent, c.at.name, unix.O_RDONLY); return nil })
 	}
-	in := streamed{c.at.file, c.double}
+	in := c.tree.streamed(c.at.file, c.double)
 	stored, err := in.find(c.stream.name)
 	if err != nil {
 		return err
@@ -113,6 +113,11 @@ func (c *creation) settleStream(ctx context.Context) error {
 		}
 		c.o.double.close()
 		c.o.double = d
+		if c.o.finder() {
+			if err := c.s.as(c.vol, func() error { return takeNetatalk(c.file) }); err != nil {
+				return err
+			}
+		}
 	}
 	in := c.o.streamed()
 	switch c.action {

@@ -29,11 +29,11 @@ func (o *open) spot() (at spot, err error) {
 }
 
 // streamed is the open's file with its streams, of which the AppleDouble file counts as far as the open's own stream lies there.
-func (o *open) streamed() streamed { return streamed{o.file, o.double} }
+func (o *open) streamed() streamed { return o.tree.streamed(o.file, o.double) }
 
 // withStreams calls f with the open's file and all its streams.
 func (o *open) withStreams(f func(streamed) error) error {
-	in := streamed{file: o.file}
+	in := o.tree.streamed(o.file, nil)
 	if at, err := o.spot(); err == nil {
 		defer at.dir.Close()
 		in.double = o.beside(at)

@@ -208,3 +208,27 @@ func TestDoubleFollowsMode(t *testing.T) {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
 }
+
+// What Netatalk keeps for the Finder shows as AFP_AfpInfo, and becomes it when it is changed.
+func TestNetatalk(t *testing.T) {
+	s, p := mac(t, nil)
+	os.WriteFile(s.dir+"/f", nil, 0o644)
+	left := (&appledouble.File{Fork: appledouble.Entry{Offset: 82}}).Append(nil)
+	copy(left[50:], "TEXTttxt")
+	if err := unix.Setxattr(s.dir+"/f", netatalk, left, 0); err != nil {
+		t.Fatal(err)
+	}
+	id := p.open(opening("f:AFP_AfpInfo", smb2.FileOpen))
+	var r smb2.ReadResponse
+	p.do(smb2.Read, &smb2.ReadRequest{FileID: id, Length: 100}, &r)
+	if want := newAfpInfo(); string(r.Data) != string(want[:16])+"TEXTttxt"+string(want[24:]) {
+		t.Errorf("READ: % x", r.Data)
+	}
+	p.do(smb2.Write, &smb2.WriteRequest{FileID: id, Data: newAfpInfo()}, &smb2.WriteResponse{})
+	p.close(id)
+	p.fails(ntstatus.ObjectNameNotFound, smb2.Create, opening("f:AFP_AfpInfo", smb2.FileOpen))
+	clear(left[50:58])
+	if got := s.xattr("f", netatalk); got != string(left) {
+		t.Errorf("the attribute: % x", got)
+	}
+}

@@ -34,7 +34,7 @@ func (o *open) streamInfo() ([]byte, error) {
 			if err != nil {
 				return err
 			}
-			list = append(list, fscc.Stream{Size: size, AllocationSize: streamAllocation(size), Name: ":" + n + streamType})
+			list = append(list, fscc.Stream{Size: size, AllocationSize: streamAllocation(size), Name: ":" + wireStream(n) + streamType})
 		}
 		return err
 	})

@@ -39,6 +39,9 @@ func cutStream(path string) (file string, s streamName, err error) {
 	return path[:at] + last, s, nil
 }
 
+// wireStream is the name that a client sees for a stored one. Where Samba maps names it stores a colon, which no client can send, as it is.
+func wireStream(stored string) string { return strings.ReplaceAll(stored, ":", wireName(":")) }
+
 // diskStream is the name that a stream is stored under. All characters go but : / \ and zero. [MS-FSCC] 2.1.5.3.
 func diskStream(name string) (string, bool) {
 	return name, len(name) <= maxStreamName && utf8.ValidString(name) && !strings.ContainsAny(name, ":/\\\x00")

@@ -103,6 +103,21 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// A colon in a stream's stored name is the character for it to clients.
+func TestColonInStream(t *testing.T) {
+	s := serve(t, nil)
+	p := s.dial(t, smb2.Dialect311).logon()
+	os.WriteFile(s.dir+"/file", nil, 0o644)
+	if err := unix.Setxattr(s.dir+"/file", "user.DosStream.a:b:$DATA", []byte("text\x00"), 0); err != nil {
+		t.Fatal(err)
+	}
+	id := p.open(opening("file:A\uf022b", smb2.FileOpen))
+	if got := p.streams(id); got != "::$DATA=0 :a\uf022b:$DATA=4" {
+		t.Errorf("streams: %s", got)
+	}
+	p.close(id)
+}
+
 // A file that is overwritten loses its streams.
 func TestOverwrittenFileLosesStreams(t *testing.T) {
 	s := serve(t, nil)

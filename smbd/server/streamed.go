@@ -6,14 +6,19 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"dittofs/smbd/appledouble"
 )
 
-// streamed is a file with its named streams as they lie on the disk: as extended attributes, and on shares that serve Macs in its AppleDouble file. What
-// is in both is the attribute's, but for the resource fork.
+// streamed is a file with its named streams as they lie on the disk: as extended attributes, and on shares that serve Macs in its AppleDouble file, too.
+// What is in both is the attribute's, but for the resource fork.
 type streamed struct {
 	file   *os.File
 	double *double // nil: none
+	mac    bool    // it is on such a share
 }
+
+func (t *tree) streamed(f *os.File, d *double) streamed { return streamed{f, d, t.apple()} }
 
 // forked reports whether a stream is the resource fork and lies in the AppleDouble file: there it does, unless an attribute has more of it.
 func (s streamed) forked(name string) bool {
@@ -24,9 +29,20 @@ func (s streamed) forked(name string) bool {
 	return err != nil || s.double.size() > 0
 }
 
-// note finds a stream in the AppleDouble file that is no attribute; nil if there is none.
+// notes are the streams that macOS and Netatalk keep in other places.
+func (s streamed) notes() []appledouble.Attribute {
+	notes := s.double.notes()
+	if s.mac {
+		if info, _ := netatalkInfo(s.file); info != nil {
+			notes = append(notes, appledouble.Attribute{Name: afpInfo, Value: info})
+		}
+	}
+	return notes
+}
+
+// note finds one of them; nil if there is none.
 func (s streamed) note(name string) []byte {
-	for _, n := range s.double.notes() {
+	for _, n := range s.notes() {
 		if n.Name == name {
 			return n.Value
 		}
@@ -37,7 +53,7 @@ func (s streamed) note(name string) []byte {
 // names lists the streams.
 func (s streamed) names() ([]string, error) {
 	names, err := streamNames(s.file)
-	for _, n := range s.double.notes() {
+	for _, n := range s.notes() {
 		names = append(names, n.Name)
 	}
 	if s.double.size() > 0 {
@@ -47,14 +63,15 @@ func (s streamed) names() ([]string, error) {
 	return slices.Compact(names), err
 }
 
-// find finds a stream: by its exact name, else without regard to case. "" if there is none.
+// find finds a stream by what a client calls it: exactly so, else without regard to case. "" if there is none.
 func (s streamed) find(name string) (stored string, err error) {
 	names, err := s.names()
 	for _, n := range names {
-		if n == name {
+		w := wireStream(n)
+		if w == name {
 			return n, nil
 		}
-		if sameName(n, name) {
+		if sameName(w, name) {
 			stored = n
 		}
 	}
