@@ -35,6 +35,15 @@ func (t *tree) answerAAPL(data []byte) []byte {
 	return a.Append(nil)
 }
 
+// fileID is a file's number for the client. macOS takes it for one that is never given again, as HFS+ numbers files; the file system does give
+// an inode's number again, so that a Mac is told of none, which is zero. [MS-FSCC] 2.4.
+func (t *tree) fileID(i *info) uint64 {
+	if t.aapl.Load() {
+		return 0
+	}
+	return i.ino
+}
+
 // finderEntry fills in an entry of FileIdBothDirectoryInformation: the user's rights for EaSize, the resource fork's length and the
 // Finder's information for the short name, the mode for the bytes behind it.
 func (o *open) finderEntry(e *fscc.DirectoryEntry, disk string, i *info) {

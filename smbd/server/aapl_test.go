@@ -91,6 +91,11 @@ func TestFinderEntry(t *testing.T) {
 		t.Errorf("before the Mac said that it is one: %+v", e.Finder)
 	}
 	p.hello()
+	id := p.open(opening("f", smb2.FileOpen))
+	if got := p.info(id, fscc.FileInternal); string(got) != string(make([]byte, 8)) {
+		t.Errorf("a file's number: % x", got)
+	}
+	p.close(id)
 	e := list()
 	if e.Finder == nil || e.Finder.ResourceFork != 4 || string(e.Finder.Info[:10]) != "TEXTttxt\x01\x02" || e.Finder.Mode != 0o100640 || e.EaSize&uint32(smb2.FileReadData) == 0 {
 		t.Errorf("%+v, rights %x", e.Finder, e.EaSize)

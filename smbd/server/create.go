@@ -377,7 +377,7 @@ func (c *creation) answer() (reply, error) {
 		a.Contexts.MaximalAccess = &smb2.MaximalAccess{Access: c.maximal()}
 	}
 	if x.QueryOnDiskID {
-		a.Contexts.OnDiskID = &smb2.OnDiskID{DiskFileID: i.ino, VolumeID: c.vol.fsid}
+		a.Contexts.OnDiskID = &smb2.OnDiskID{DiskFileID: c.tree.fileID(i), VolumeID: c.vol.fsid}
 	}
 	if x.AAPL != nil {
 		a.Contexts.AAPL = c.tree.answerAAPL(x.AAPL)

@@ -109,7 +109,7 @@ func (o *open) list(d *fscc.Directory, class fscc.FileClass, single bool) error 
 		if err != nil {
 			return err
 		}
-		if !d.Add(entry(i, name, class)) {
+		if !d.Add(o.tree.entry(i, name)) {
 			return full()
 		}
 		if s.found = true; single {
@@ -205,7 +205,7 @@ func (o *open) listOne(d *fscc.Directory, class fscc.FileClass) error {
 
 // described is the entry of a name on disk, with what a Mac wants to know.
 func (o *open) described(i *info, disk string, class fscc.FileClass) *fscc.DirectoryEntry {
-	e := entry(i, wireName(disk), class)
+	e := o.tree.entry(i, wireName(disk))
 	if class == fscc.FileIDBothDirectory && o.tree.aapl.Load() {
 		o.finderEntry(e, disk, i)
 	}
@@ -254,9 +254,9 @@ func (o *open) child(name string) (*info, error) {
 	return statFile(f, name)
 }
 
-func entry(i *info, name string, class fscc.FileClass) *fscc.DirectoryEntry {
+func (t *tree) entry(i *info, name string) *fscc.DirectoryEntry {
 	return &fscc.DirectoryEntry{
 		CreationTime: wire.FiletimeOf(i.birth), LastAccessTime: wire.FiletimeOf(i.access), LastWriteTime: wire.FiletimeOf(i.write),
-		ChangeTime: wire.FiletimeOf(i.change), EndOfFile: i.size, AllocationSize: i.alloc, FileAttributes: i.attributes, FileID: i.ino, FileName: name,
+		ChangeTime: wire.FiletimeOf(i.change), EndOfFile: i.size, AllocationSize: i.alloc, FileAttributes: i.attributes, FileID: t.fileID(i), FileName: name,
 	}
 }

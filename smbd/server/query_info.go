@@ -126,7 +126,7 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 		s := o.standardInfo(i)
 		return s.Append(nil), nil
 	case fscc.FileInternal:
-		return (&fscc.FileInternalInformation{IndexNumber: i.ino}).Append(nil), nil
+		return (&fscc.FileInternalInformation{IndexNumber: o.tree.fileID(i)}).Append(nil), nil
 	case fscc.FileEa:
 		return (&fscc.FileEaInformation{EaSize: eaSize(o.file)}).Append(nil), nil
 	case fscc.FileAccess:
@@ -144,7 +144,7 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 	case fscc.FileAlignment:
 		return (&fscc.FileAlignmentInformation{}).Append(nil), nil
 	case fscc.FileAll:
-		a := fscc.FileAllInformation{Basic: basicInfo(i), Standard: o.standardInfo(i), Internal: fscc.FileInternalInformation{IndexNumber: i.ino},
+		a := fscc.FileAllInformation{Basic: basicInfo(i), Standard: o.standardInfo(i), Internal: fscc.FileInternalInformation{IndexNumber: o.tree.fileID(i)},
 			Ea: fscc.FileEaInformation{EaSize: eaSize(o.file)}, Access: fscc.FileAccessInformation{AccessFlags: o.access}, Position: fscc.FilePositionInformation{CurrentByteOffset: pos}, Mode: mode,
 			Name: fscc.FileNameInformation{FileName: o.wirePath()}}
 		return a.Append(nil), nil
@@ -160,7 +160,7 @@ func fileInfo(o *open, class fscc.FileClass) ([]byte, error) {
 		return (&fscc.FileAttributeTagInformation{FileAttributes: i.attributes}).Append(nil), nil
 	case fscc.FileID:
 		f := fscc.FileIDInformation{VolumeSerialNumber: o.vol.fsid}
-		wire.Put64(f.FileID[:], i.ino)
+		wire.Put64(f.FileID[:], o.tree.fileID(i))
 		return f.Append(nil), nil
 	case fscc.FileAlternateName:
 		name := wireName(o.called())
