@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -25,7 +24,7 @@ func Run(ctx context.Context, env daemon.Env) error {
 	if len(env.Config.Exports) == 0 {
 		return fmt.Errorf("no export is configured")
 	}
-	spareProcessors()
+	daemon.SpareProcessors(8)
 	d := &door{env: env, metrics: newMetrics(env.Metrics), lost: make(chan *Tree, 1), want: env.Config.Exports, refused: map[string]string{}}
 	defer d.close()
 	missing := checkDevice()
@@ -54,11 +53,6 @@ func Run(ctx context.Context, env daemon.Env) error {
 	defer client.Hangup()
 	return d.serve(ctx, client)
 }
-
-// spareProcessors lets Go run more threads at a time than the machine has cores. Here threads wait in the kernel, for requests and for the
-// file system, and each keeps one of Go's processors until Go's monitor takes it away. The monitor looks every 20 µs, which was a sixth
-// of this daemon's work; as it is started with a timer slack of 1 ms it looks that often at most, and so there must be some to spare.
-func spareProcessors() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 8) }
 
 // door is all mounts of this daemon.
 type door struct {

@@ -97,9 +97,9 @@ func (s *supervisor) launch(name string) error {
 	return <-s.begun
 }
 
-// timerSlack is how late a daemon's timers may be, in nanoseconds, as TimerSlackNSec in its unit; what fusefs has it for says fusefs/tree
-// at spareProcessors.
-var timerSlack = map[string]uintptr{"fusefs": 1e6}
+// timerSlack is how late a daemon's timers may be, in nanoseconds, as TimerSlackNSec in its unit; what they have it for says
+// daemon.SpareProcessors.
+var timerSlack = map[string]uintptr{"gateway": 1e6, "fusefs": 1e6, "smbd": 1e6}
 
 // starter is the one thread that starts daemons: PR_SET_PDEATHSIG ends a child with the thread that started it, so this thread lives as
 // long as the supervisor. A supervisor that is killed takes its daemons with it, cleanly, by SIGTERM.

@@ -20,6 +20,7 @@ import (
 
 // Run is the daemon, top to bottom.
 func Run(ctx context.Context, env daemon.Env) error {
+	daemon.SpareProcessors(4)
 	cfg := env.Config
 	users, err := accounts.LoadUsers(filepath.Join(cfg.State, accounts.UserFileName), env.Log)
 	if err != nil {

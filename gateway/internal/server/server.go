@@ -32,6 +32,7 @@ import (
 
 // Run is the gateway's life.
 func Run(ctx context.Context, env daemon.Env) (err error) {
+	daemon.SpareProcessors(4)
 	cfg, log := env.Config, env.Log
 	if err := os.MkdirAll(cfg.State, 0o711); err != nil {
 		return err
