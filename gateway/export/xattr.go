@@ -8,7 +8,11 @@ import (
 
 // GetXattr reads an extended attribute of the file behind fd, which may be O_PATH, into b and returns its length; with an empty b only that.
 func GetXattr(fd int, name string, b []byte) (int, error) {
-	return unix.Getxattr(procPath(fd), name, b)
+	n, err := unix.Fgetxattr(fd, name, b)
+	if err == unix.EBADF { // O_PATH
+		n, err = unix.Getxattr(procPath(fd), name, b)
+	}
+	return n, err
 }
 
 // SetXattr sets an extended attribute; flags are XATTR_CREATE and XATTR_REPLACE.

@@ -62,12 +62,12 @@ func (o *open) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i, err := statFile(o.file, name)
+	a, err := export.Stat(int(o.file.Fd()))
 	if err != nil {
 		return err
 	}
 	err = s.as(o.vol, func() error {
-		if i.isDir() {
+		if a.IsDir() {
 			return export.Rmdir(int(parent.Fd()), name)
 		}
 		return export.Unlink(int(parent.Fd()), name)
@@ -75,7 +75,7 @@ func (o *open) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	removed := s.named(key, name, lock.Removed, i.isDir(), o.parentKey)
+	removed := s.named(key, name, lock.Removed, a.IsDir(), o.parentKey)
 	removed.Key = o.key
 	o.tree.changed(ctx, removed, rel)
 	o.removeDoubleAt(ctx, spot{parent, name, rel})

@@ -38,6 +38,7 @@ type creation struct {
 
 	at         *place
 	info       *info                    // of the file at the place
+	admitted   export.Attr              // the file's, once the open counted: from then on they may be cached
 	rights     verdict                  // its kept descriptor's
 	above      *dtyp.SecurityDescriptor // the directory's, where it is kept and a name is made
 	file       *os.File
@@ -213,6 +214,9 @@ func (c *creation) ask(ctx context.Context) error {
 		o.stream, o.double, o.directory = c.s.s.streams.use(key, c.stream.name), c.double, false
 		o.key = o.stream.key
 	}
+	if c.made {
+		o.dirKey = c.dir
+	}
 	c.o = o
 	o.number = random() // it outlives this process
 	o.owner = lock.Owner{Client: lock.Client{Door: lock.SMB, GUID: c.r.chain.c.client}, Session: c.s.id, Handle: o.number}
@@ -268,8 +272,8 @@ func (c *creation) ask(ctx context.Context) error {
 }
 
 // stillThere: whoever deleted the file held it until now.
-func (c *creation) stillThere() error {
-	if a, err := export.Stat(int(c.file.Fd())); err != nil || a.Nlink == 0 {
+func (c *creation) stillThere() (err error) {
+	if c.admitted, err = export.Stat(int(c.file.Fd())); err != nil || c.admitted.Nlink == 0 {
 		return errAgain
 	}
 	return nil
@@ -310,11 +314,12 @@ func (c *creation) settle(ctx context.Context) error {
 		if !c.s.s.streams.open(c.o.key, afpResource) {
 			c.o.removeDouble(ctx)
 		}
-	}
-	if !c.made && c.overwrites() {
 		if err := c.furnish(); err != nil {
 			return err
 		}
+	}
+	if a := &c.admitted; c.action == smb2.FileOpened && c.o.stream == nil && a.Ctime == c.info.ctime && (a.IsDir() || a.Size == c.info.size) {
+		return nil
 	}
 	info, err := c.o.stat()
 	if err == nil {
@@ -329,8 +334,10 @@ func (c *creation) furnish() error {
 	if c.info.isDir() {
 		a = c.q.FileAttributes
 	}
-	if err := setAttributes(c.file, c.at.name, a, wire.Filetime(0)); err != nil {
-		c.r.chain.c.log.Debug("attributes not set", "path", c.at.path, "err", err)
+	if told := a & (stored | smb2.FileAttributeReadonly); !c.made || told != c.info.defaultAttributes(c.at.name) {
+		if err := setAttributes(c.file, c.at.name, a, wire.Filetime(0)); err != nil {
+			c.r.chain.c.log.Debug("attributes not set", "path", c.at.path, "err", err)
+		}
 	}
 	if n := c.q.Contexts.AllocationSize; n != nil && *n > 0 && *n < 1<<63 && c.info.isRegular() && c.writable() {
 		if err := reserve(c.file, int64(*n)); err != nil {

@@ -77,7 +77,7 @@ func (c *creation) make() (err error) {
 		return err
 	}
 	c.action = smb2.FileCreated
-	if c.info, err = statFile(c.file, c.at.name); err != nil {
+	if c.info, err = statNew(c.file, c.at.name); err != nil {
 		return err
 	}
 	if err := c.furnish(); err != nil {

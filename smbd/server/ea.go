@@ -99,6 +99,9 @@ func checkEAs(list []byte) ([]fscc.EA, error) {
 
 // setEAs stores attributes; one without a value goes. Whether it may, the open's rights said.
 func setEAs(f *os.File, eas []fscc.EA) error {
+	if len(eas) == 0 {
+		return nil
+	}
 	names, err := eaNames(f)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ type info struct {
 	size, alloc uint64
 
 	birth, access, write, change time.Time
+	ctime                        export.Time // change is what a client set, where one did
 
 	attributes smb2.FileAttributes
 	given      bool // by a client
@@ -40,6 +41,17 @@ func statFile(f *os.File, name string) (*info, error) {
 	n, _ := export.GetXattr(int(f.Fd()), dosAttrib, buf[:])
 	i.dos(buf[:max(n, 0)], name)
 	i.readonly(f)
+	return i, nil
+}
+
+// statNew is statFile for a file that was just made, which has no extended attributes of ours.
+func statNew(f *os.File, name string) (*info, error) {
+	a, err := export.Stat(int(f.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	i := fromAttr(&a)
+	i.dos(nil, name)
 	return i, nil
 }
 
@@ -76,7 +88,7 @@ func (i *info) readonly(f *os.File) {
 func fromAttr(a *export.Attr) *info {
 	i := &info{
 		ino: a.Ino, mode: a.Mode, uid: a.UID, gid: a.GID, links: a.Nlink, size: a.Size, alloc: a.Used,
-		access: a.Atime.Time(), write: a.Mtime.Time(), change: a.Ctime.Time(), birth: a.Btime.Time(),
+		access: a.Atime.Time(), write: a.Mtime.Time(), change: a.Ctime.Time(), birth: a.Btime.Time(), ctime: a.Ctime,
 	}
 	if a.Btime.Sec == 0 { // none is kept
 		i.birth = i.write
