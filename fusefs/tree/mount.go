@@ -85,13 +85,7 @@ func (g *ground) close() {
 func clear(ctx context.Context, path string, settle time.Duration) (real string, dead []mount, err error) {
 	deadline := time.Now().Add(settle)
 	for {
-		real, err = filepath.EvalSymlinks(path)
-		if errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
-			if real, err = filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-				real = filepath.Join(real, filepath.Base(path))
-			}
-		}
-		if err != nil {
+		if real, err = resolve(path); err != nil {
 			return "", nil, plain(path, err)
 		}
 		mounts, err := readMounts()
@@ -119,6 +113,26 @@ func clear(ctx context.Context, path string, settle time.Duration) (real string,
 			}
 		}
 	}
+}
+
+// resolve is path without symbolic links, also where it leads to a dead mount, of which nothing can be asked.
+func resolve(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, unix.ENOTCONN) && !errors.Is(err, unix.ECONNABORTED) {
+		return real, err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	to, err := os.Readlink(path)
+	switch {
+	case err != nil:
+		return filepath.Join(dir, filepath.Base(path)), nil // the mount itself
+	case filepath.IsAbs(to):
+		return resolve(to)
+	}
+	return resolve(filepath.Join(dir, to))
 }
 
 func isDirectory(path, real string) error {
