@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dittofs/gateway/export"
+	"dittofs/gateway/lock"
 	"dittofs/smbd/ntstatus"
 )
 
@@ -48,15 +49,30 @@ func (h *share) isThere(in streamed, stored string) bool {
 	return err == nil && n > 0
 }
 
-// forget removes the open's stream, of which it is the last, if the stream is not there.
+// forget ends the open's use of its stream. The last one's end removes a stream that is not there. Who may have the AppleDouble file open is asked
+// before, because that may take its time, and until then no stream could be opened.
 func (o *open) forget(ctx context.Context) {
-	name := o.stream.called()
-	switch {
-	case !o.tree.apple() || o.tree.share.isThere(o.streamed(), name):
-	case o.forks():
-		o.removeDouble(ctx)
-	default:
-		export.RemoveXattr(int(o.file.Fd()), export.StreamAttribute(name))
+	var end func(removed bool)
+	if o.forks() && o.double.size() == 0 {
+		end, _ = o.admitDouble(ctx, new(request), o.double, lock.OpRemove)
+	}
+	var from *spot
+	o.session.s.streams.done(o.stream, func() {
+		name := o.stream.called()
+		switch {
+		case !o.tree.apple() || o.tree.share.isThere(o.streamed(), name):
+		case !o.forks():
+			export.RemoveXattr(int(o.file.Fd()), export.StreamAttribute(name))
+		case end != nil:
+			from = o.unlinkDouble()
+		}
+	})
+	if end != nil {
+		end(from != nil)
+	}
+	if from != nil {
+		o.doubleChanged(ctx, o.double, *from, lock.Removed)
+		from.dir.Close()
 	}
 }
 

@@ -125,7 +125,10 @@ func (o *open) admitDouble(ctx context.Context, r *request, d *double, op lock.O
 	if err == nil && res.Outcome != lock.Granted {
 		err = accessRefused(res.Outcome)
 	}
-	return done, err
+	if err != nil {
+		return nil, err
+	}
+	return done, nil
 }
 
 // admitFork admits an operation on the resource fork, which was admitted as a stream's, on the file that it lies in, too.
@@ -138,6 +141,25 @@ func (o *open) admitFork(ctx context.Context, r *request, op lock.Op, stream fun
 	return func(changed bool) { file(changed); stream(changed) }, nil
 }
 
+// unlinkDouble removes the AppleDouble file that the open has, if it is still beside its file, and says where it was.
+func (o *open) unlinkDouble() *spot {
+	at, err := o.spot()
+	if err != nil {
+		return nil
+	}
+	there, err := export.StatAt(int(at.dir.Fd()), appledouble.Prefix+at.name)
+	have, herr := export.Stat(int(o.double.file.Fd()))
+	if err != nil || herr != nil || there.Ino != have.Ino || o.unlinkDoubleAt(at) != nil {
+		at.dir.Close()
+		return nil
+	}
+	return &at
+}
+
+func (o *open) unlinkDoubleAt(at spot) error {
+	return o.session.as(o.vol, func() error { return export.Unlink(int(at.dir.Fd()), appledouble.Prefix+at.name) })
+}
+
 // removeDouble removes the AppleDouble file of the open's file.
 func (o *open) removeDouble(ctx context.Context) {
 	if at, err := o.spot(); err == nil {
@@ -148,7 +170,7 @@ func (o *open) removeDouble(ctx context.Context) {
 
 func (o *open) removeDoubleAt(ctx context.Context, at spot) {
 	o.withDouble(ctx, at, lock.OpRemove, func(d *double) error {
-		err := o.session.as(o.vol, func() error { return export.Unlink(int(at.dir.Fd()), appledouble.Prefix+at.name) })
+		err := o.unlinkDoubleAt(at)
 		if err == nil {
 			o.doubleChanged(ctx, d, at, lock.Removed)
 		}

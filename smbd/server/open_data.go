@@ -114,7 +114,7 @@ func (o *open) leave(ctx context.Context) {
 		if o.hold != 0 {
 			give(o.hold, o.remove)
 		}
-		o.session.s.streams.done(o.stream, func() { o.forget(ctx) })
+		o.forget(ctx)
 	}
 }
 
