@@ -22,8 +22,11 @@ type spot struct {
 	name, rel string
 }
 
-// spot is where the open's file is now; to be closed.
+// spot is where the open's file is now, to be closed; ENOENT on a share that serves no Macs, where nothing lies beside it.
 func (o *open) spot() (at spot, err error) {
+	if !o.tree.apple() {
+		return at, unix.ENOENT
+	}
 	at.dir, at.name, at.rel, err = o.now()
 	return at, err
 }
@@ -220,9 +223,6 @@ func (o *open) withDouble(ctx context.Context, at spot, op lock.Op, f func(*doub
 
 // followDouble gives the AppleDouble file the mode that its file has got.
 func (o *open) followDouble() {
-	if !o.tree.apple() {
-		return
-	}
 	at, err := o.spot()
 	if err != nil {
 		return
